@@ -1,0 +1,31 @@
+"""Optional packages of the bench, imported where they are used and named clearly where they are missing."""
+
+import importlib
+from types import ModuleType
+
+
+class MissingExtraError(ImportError):
+    """A package of an optional extra is not installed; the message is one line with the pip command."""
+
+
+def require(module: str, package: str, purpose: str, install: str = "'vqcodec[bench]'") -> ModuleType:
+    """Import an optional module.
+
+    Args:
+        module: import name, such as `matplotlib.pyplot`.
+        package: name on the package index, such as `matplotlib`.
+        purpose: what needs it, the subject of the message: `the plots`, `codec jxl`.
+        install: what to hand to `pip install`.
+
+    Raises:
+        MissingExtraError: the module cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise missing(package, purpose, install) from error
+
+
+def missing(package: str, purpose: str, install: str = "'vqcodec[bench]'") -> MissingExtraError:
+    """The error for a package that is not there, for callers that do not look for it by importing it."""
+    return MissingExtraError(f"{package}, which {purpose} needs, is missing or broken: pip install {install}")
