@@ -1,9 +1,9 @@
 """ST-LPIPS, the shift-tolerant learned perceptual distance, on AlexNet or VGG16.
 
-Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric", ECCV 2022. Unlike in the classical trunks, each
-stride of 2 is a dense layer, then a fixed 3x3 binomial blur and subsampling, and AlexNet's first convolution has
-stride 1. The weights are the authors', read from the installed package `stlpips-pytorch`; that package itself is
-not imported, because it needs torchvision.
+Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric", ECCV 2022. Unlike in the classical trunks,
+each stride of 2 is a dense layer, then a fixed 3x3 binomial blur and subsampling, and AlexNet's first
+convolution has stride 1. The weights are the authors', read from the installed package `stlpips-pytorch`;
+that package itself is not imported, because it needs torchvision.
 """
 
 import importlib.util
