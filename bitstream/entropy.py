@@ -1,0 +1,166 @@
+"""Symbols to bytes and back: a range coder with integer frequencies, on top of `constriction`.
+
+A stream is one long binary fraction, most significant byte first, inside the interval that the symbols
+select; bytes that are not there count as zero. So it can end at any byte, a prefix of it decodes as far as it
+reaches, and it is at most one byte longer than the information in the symbols.
+"""
+
+import math
+
+import constriction
+import numpy as np
+
+from .errors import CorruptStream
+
+FREQUENCY_BITS = 16
+FREQUENCY_SUM = 1 << FREQUENCY_BITS
+
+_CODER_BITS = 24  # resolution of constriction's probabilities
+_STEP = float(1 << (_CODER_BITS - FREQUENCY_BITS))
+_BLOCK = 1 << 18  # table entries converted at a time: 1 MB of float32 stays in the cache
+
+_categorical = constriction.stream.model.Categorical
+_family = _categorical(perfect=False)
+_WORD = np.dtype(">u4")
+_WINDOW = 1 << 64
+
+
+class SymbolEncoder:
+    """Range encoder for one stream.
+
+    Symbols are integers 0 to K - 1 with 2 <= K <= 65536; frequencies are integers of at least 1 that sum to
+    `FREQUENCY_SUM` (2**16) over the alphabet.
+    """
+
+    def __init__(self):
+        self._coder = constriction.stream.queue.RangeEncoder()
+        self._marks: list[tuple[int, int, int]] = []
+
+    def encode(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
+        """Append symbols.
+
+        Args:
+            symbols: integers, shape (n,).
+            frequencies: integers (or float32 of integer value), shape (K,) for all symbols, or (n, K).
+
+        Raises:
+            ValueError: a symbol outside the alphabet, or frequencies that are not as described above.
+        """
+        symbols = np.ascontiguousarray(symbols, np.int32)
+        if symbols.ndim != 1:
+            raise ValueError(f"symbols of shape {symbols.shape}, not (n,)")
+        if np.ndim(frequencies) == 2 and len(frequencies) != len(symbols):
+            raise ValueError(f"{len(symbols)} symbols but {len(frequencies)} rows of frequencies")
+        if len(symbols) and not 0 <= symbols.min() <= symbols.max() < np.shape(frequencies)[-1]:
+            raise ValueError(f"symbols outside 0 to {np.shape(frequencies)[-1] - 1}")
+        if np.ndim(frequencies) == 1:
+            self._coder.encode(symbols, _categorical(_weights(frequencies), perfect=False))
+            return
+        for rows in _blocks(frequencies):
+            self._coder.encode(symbols[rows], _family, _weights(frequencies[rows]))
+
+    def bits(self) -> float:
+        """Information encoded so far, in bits; the finished stream is less than 9 bits longer."""
+        words, (_, span) = self._coder.pos()
+        return 32 * words + 64 - math.log2(span)
+
+    def mark(self) -> None:
+        """Remember this place between two symbols; `finish` says how many bytes it takes to get here."""
+        words, (lower, span) = self._coder.pos()
+        self._marks.append((words, lower, span))
+
+    def finish(self) -> tuple[bytes, list[int]]:
+        """The stream, as short as it can be, and for every mark the shortest prefix that decodes up to it.
+
+        Returns:
+            the stream, and one length in bytes per call of `mark`, ascending.
+        """
+        words, (lower, span) = self._coder.pos()
+        sealed = self._coder.get_compressed()
+        prefix = int.from_bytes(sealed[:words].astype(_WORD).tobytes(), "big")
+        window = int.from_bytes(sealed[words : words + 2].astype(_WORD).tobytes().ljust(8, b"\0"), "big")
+        # `sealed` lies inside the interval. If its last 64 bits are below those of the lower end, sealing has
+        # carried into the words before, and the lower end is to be counted from what they were without it.
+        low = (prefix - (window < lower) << 64) + lower
+        for zeros in range(64, -1, -8):
+            stream = low + (1 << zeros) - 1 >> zeros << zeros
+            if stream < low + span:
+                break
+        data = stream.to_bytes(4 * words + 8, "big").rstrip(b"\0")
+        return data, [min(_prefix_length(data, mark), len(data)) for mark in self._marks]
+
+
+class SymbolDecoder:
+    """Range decoder for one stream, or for a prefix of one.
+
+    Args:
+        data: bytes from `SymbolEncoder.finish`. What is missing at the end is taken as zero, so that too
+            short a stream decodes to wrong symbols rather than to an error: check what was decoded.
+    """
+
+    def __init__(self, data: bytes):
+        words = np.frombuffer(bytes(data) + bytes(-len(data) % 4), _WORD)
+        self._coder = constriction.stream.queue.RangeDecoder(words.astype(np.uint32))
+
+    def decode(self, frequencies: np.ndarray, n: int | None = None) -> np.ndarray:
+        """The next symbols.
+
+        Args:
+            frequencies: as at the encoder, shape (K,) with `n`, or (n, K).
+            n: number of symbols, needed (and allowed) only with frequencies of shape (K,).
+
+        Returns:
+            int32 array of shape (n,), values 0 to K - 1.
+
+        Raises:
+            CorruptStream: the data cannot come from these frequencies.
+            ValueError: bad arguments.
+        """
+        if (np.ndim(frequencies) == 1) != (n is not None):
+            raise ValueError("n belongs to frequencies of shape (K,), and only to them")
+        try:
+            if n is not None:
+                return self._coder.decode(_categorical(_weights(frequencies), perfect=False), n)
+            symbols = np.empty(len(frequencies), np.int32)
+            for rows in _blocks(frequencies):
+                symbols[rows] = self._coder.decode(_family, _weights(frequencies[rows]))
+            return symbols
+        except AssertionError as error:  # this is how constriction reports invalid data
+            raise CorruptStream("the range coder stream is damaged") from error
+
+
+def _weights(frequencies: np.ndarray) -> np.ndarray:
+    """Frequencies as constriction's input, such that its cumulative table is exactly 2**8 times theirs.
+
+    For weights w it takes floor(cumulative w * scale) + symbol as cumulative probability in units of 2**-24,
+    with scale = (2**24 - K) / sum(w). With w = 2**8 f - 1 every sum is an integer below 2**24, exact in
+    float32 in any order, and the scale is exactly 1: nothing is rounded, and the cumulative probabilities
+    are 2**8 times the cumulative frequencies.
+    """
+    weights = np.multiply(frequencies, np.float32(_STEP), dtype=np.float32)
+    weights -= np.float32(1)
+    size = weights.shape[-1] if weights.ndim in (1, 2) else 0
+    if not 2 <= size <= FREQUENCY_SUM:
+        raise ValueError(f"frequencies of shape {weights.shape}, not (K,) or (n, K)")
+    if weights.size and (weights.min() < _STEP - 1 or np.any(weights.sum(-1) != (1 << _CODER_BITS) - size)):
+        raise ValueError(f"frequencies must be at least 1 and sum to {FREQUENCY_SUM}")
+    return weights
+
+
+def _blocks(frequencies: np.ndarray) -> list[slice]:
+    step = max(_BLOCK // max(frequencies.shape[1], 1), 1)
+    return [slice(start, start + step) for start in range(0, len(frequencies), step)]
+
+
+def _prefix_length(data: bytes, mark: tuple[int, int, int]) -> int:
+    """Bytes of a stream that decode everything before a mark when zeros follow them.
+
+    They do if and only if the number that they make is still not below the lower end of the mark's interval.
+    """
+    words, lower, _ = mark
+    window = int.from_bytes(data[4 * words : 4 * words + 8].ljust(8, b"\0"), "big")
+    room = (window - lower) % _WINDOW
+    for cut in range(8, -1, -1):
+        if window % (1 << 8 * cut) <= room:
+            break
+    return 4 * words + 8 - cut

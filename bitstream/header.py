@@ -1,0 +1,177 @@
+"""The fixed 20-byte header of a `.vqc` file and the geometry that follows from it."""
+
+import struct
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .errors import BadMagic, CorruptHeader, LimitExceeded, Truncated, UnsupportedVersion
+
+# 0xD6 is not ASCII, and 0xD6 before "V" is not UTF-8: a copy that passed through a text mode does not match.
+MAGIC = b"\xd6VQC"
+VERSION = 1
+HEADER_SIZE = 20
+
+MAX_SIDE = 1 << 24
+MAX_PIXELS = 1 << 32
+MAX_STAGES = 32
+MAX_SLICES = 1 << 20
+CODEBOOK_SIZES = range(2, (1 << 16) + 1)
+TILE_LOG2 = range(2, 9)
+DOWNSAMPLE_LOG2 = range(2, 7)
+
+_GREY = 0x01
+_LAYOUT = struct.Struct("<4sBBHBHBBBH4s")
+
+
+class Tile(NamedTuple):
+    """A rectangle of latent positions: `rows` rows from `top`, `columns` columns from `left`."""
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a decoder must know before the first chunk.
+
+    Args:
+        width: picture width in pixels, 1 to 2**24; width times height is at most 2**32.
+        height: picture height in pixels, 1 to 2**24.
+        model_id: first 4 bytes of the SHA-256 of the weights file.
+        stages: residual stages of every tile, 1 to 32.
+        codebook_size: codewords per stage, 2 to 65536; indices are below it.
+        downsample_log2: log2 of the pixels per latent position along each side, 2 to 6.
+        tile_log2: log2 of the tile's side in latent positions, 2 to 8.
+        grey: the picture has one channel.
+
+    Raises:
+        CorruptHeader: a field is out of its range.
+        LimitExceeded: too many pixels, or more than 2**20 (stage, tile) slices.
+    """
+
+    width: int
+    height: int
+    model_id: bytes
+    stages: int
+    codebook_size: int = 1024
+    downsample_log2: int = 4
+    tile_log2: int = 6
+    grey: bool = False
+
+    def __post_init__(self):
+        for name, value, allowed in (
+            ("width", self.width, range(1, MAX_SIDE + 1)),
+            ("height", self.height, range(1, MAX_SIDE + 1)),
+            ("number of stages", self.stages, range(1, MAX_STAGES + 1)),
+            ("codebook size", self.codebook_size, CODEBOOK_SIZES),
+            ("downsampling exponent", self.downsample_log2, DOWNSAMPLE_LOG2),
+            ("tile size exponent", self.tile_log2, TILE_LOG2),
+        ):
+            if value not in allowed:
+                raise CorruptHeader(f"{name} is {value}, not {allowed.start} to {allowed.stop - 1}")
+        if len(self.model_id) != 4:
+            raise CorruptHeader(f"model id has {len(self.model_id)} bytes, not 4")
+        if self.width * self.height > MAX_PIXELS:
+            raise LimitExceeded(f"{self.width}x{self.height} pixels are more than 2**32")
+        if self.slices > MAX_SLICES:
+            raise LimitExceeded(f"{self.tiles} tiles of {self.stages} stages are more than 2**20 slices")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the latent grid."""
+        return _ceil_shift(self.height, self.downsample_log2), _ceil_shift(self.width, self.downsample_log2)
+
+    @property
+    def tile_grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        rows, columns = self.grid
+        return _ceil_shift(rows, self.tile_log2), _ceil_shift(columns, self.tile_log2)
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        rows, columns = self.tile_grid
+        return rows * columns
+
+    @property
+    def slices(self) -> int:
+        """Number of (stage, tile) slices of the payload."""
+        return self.stages * self.tiles
+
+    def tile(self, index: int) -> Tile:
+        """The latent positions of tile `index`, 0 to `tiles - 1` in raster order."""
+        if not 0 <= index < self.tiles:
+            raise IndexError(f"tile {index} of {self.tiles}")
+        row, column = divmod(index, self.tile_grid[1])
+        top, left = row << self.tile_log2, column << self.tile_log2
+        side = 1 << self.tile_log2
+        rows, columns = self.grid
+        return Tile(top, left, min(side, rows - top), min(side, columns - left))
+
+    def tiles_in(self, x: int, y: int, width: int, height: int, halo: int = 0) -> list[int]:
+        """Numbers of the tiles that a rectangle of pixels touches, in raster order.
+
+        Args:
+            x, y, width, height: a rectangle inside the picture, in pixels.
+            halo: pixels by which the rectangle is first enlarged on every side (and clipped to the picture).
+        """
+        if not (0 <= x < x + width <= self.width and 0 <= y < y + height <= self.height):
+            raise ValueError(f"{width}x{height}+{x}+{y} is not inside {self.width}x{self.height} pixels")
+        shift = self.downsample_log2 + self.tile_log2
+        columns = range(max(x - halo, 0) >> shift, (min(x + width + halo, self.width) - 1 >> shift) + 1)
+        rows = range(max(y - halo, 0) >> shift, (min(y + height + halo, self.height) - 1 >> shift) + 1)
+        return [row * self.tile_grid[1] + column for row in rows for column in columns]
+
+    def pack(self) -> bytes:
+        """The header as it stands in the file, `HEADER_SIZE` bytes."""
+        return _LAYOUT.pack(
+            MAGIC,
+            VERSION,
+            _GREY if self.grey else 0,
+            (self.width - 1) & 0xFFFF,
+            (self.width - 1) >> 16,
+            (self.height - 1) & 0xFFFF,
+            (self.height - 1) >> 16,
+            self.stages,
+            self.downsample_log2 << 4 | self.tile_log2,
+            self.codebook_size - 1,
+            self.model_id,
+        )
+
+
+def read_header(data) -> Header:
+    """Read the header from the first `HEADER_SIZE` bytes of a file; the rest is not looked at.
+
+    Only the ranges of the fields can be checked here: what covers the header is the checksums of the chunks.
+
+    Raises:
+        BadMagic, Truncated, UnsupportedVersion, CorruptHeader, LimitExceeded
+    """
+    start = bytes(memoryview(data)[:HEADER_SIZE])
+    if start[:4] != MAGIC[: len(start)]:
+        raise BadMagic("not a .vqc file")
+    if len(start) < HEADER_SIZE:
+        missing = HEADER_SIZE - len(start)
+        raise Truncated(f"the file ends inside the header ({missing} bytes are missing)", missing)
+    _, version, flags, *fields = _LAYOUT.unpack(start)
+    if version != VERSION:
+        raise UnsupportedVersion(f"format version {version} is not supported, only {VERSION}")
+    if flags & ~_GREY:
+        raise UnsupportedVersion(f"header flags 0x{flags:02x} are not known to this version")
+    width, width_high, height, height_high, stages, geometry, last_index, model_id = fields
+    return Header(
+        width=(width_high << 16 | width) + 1,
+        height=(height_high << 16 | height) + 1,
+        model_id=model_id,
+        stages=stages,
+        codebook_size=last_index + 1,
+        downsample_log2=geometry >> 4,
+        tile_log2=geometry & 0x0F,
+        grey=bool(flags & _GREY),
+    )
+
+
+def _ceil_shift(value: int, shift: int) -> int:
+    return -(-value >> shift)
