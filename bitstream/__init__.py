@@ -17,6 +17,7 @@ from .errors import (
 )
 from .header import HEADER_SIZE, MAGIC, VERSION, Header, Tile, read_header
 from .metadata import Metadata
+from .payload import Payload
 from .tiles import TileReader, TileStream, TileWriter, plane_check
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "IndexMismatch",
     "LimitExceeded",
     "Metadata",
+    "Payload",
     "SymbolDecoder",
     "SymbolEncoder",
     "Tile",

@@ -41,6 +41,11 @@ class Chunk:
     missing: int
 
     @property
+    def name(self) -> str:
+        """The tag, for messages."""
+        return self.tag.decode()
+
+    @property
     def critical(self) -> bool:
         """A reader that does not know this chunk cannot show the picture."""
         return self.tag.isupper()

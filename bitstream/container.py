@@ -1,19 +1,19 @@
-"""The whole file: write one, read one, and get at the slices of single tiles."""
+"""The whole file: write one, read one, describe one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import chunks
 from .alpha import pack_alpha, unpack_alpha
-from .chunks import Chunk, pack_chunk, pack_varint, read_chunks, read_varints
-from .errors import BitstreamError, CorruptChunk, Truncated, UnknownCriticalChunk
+from .chunks import Chunk, pack_chunk, read_chunks
+from .errors import CorruptChunk, Truncated, UnknownCriticalChunk
 from .header import Header, read_header
 from .metadata import Metadata, read_metadata
-from .tiles import TileReader, TileStream, plane_check
+from .payload import Payload, pack_payload
+from .tiles import TileStream
 
-_CHECK = np.dtype("<u2")
 _KNOWN = {chunks.ICC, chunks.EXIF, chunks.XMP, chunks.ALPHA, chunks.PAYLOAD}
 
 
@@ -32,105 +32,64 @@ def write(
         alpha: uint8, shape (height, width).
 
     Raises:
-        LimitExceeded: metadata or payload are too long.
+        LimitExceeded: metadata, alpha or payload are too long.
         ValueError: the tiles or the alpha plane do not fit the header.
     """
-    if len(tiles) != header.tiles:
-        raise ValueError(f"{len(tiles)} tiles, but the header says {header.tiles}")
-    if any(not len(tile.slices) == len(tile.checks) == header.stages for tile in tiles):
-        raise ValueError(f"a tile has not {header.stages} stages")
     bodies = (metadata or Metadata()).bodies()
     if alpha is not None:
         if alpha.shape != (header.height, header.width):
             raise ValueError(f"alpha of shape {alpha.shape}, not {(header.height, header.width)}")
         bodies.append((chunks.ALPHA, pack_alpha(alpha)))
-    slices = [tile.slices[stage] for stage in range(header.stages) for tile in tiles]
-    lengths = b"".join(pack_varint(len(part)) for part in slices[:-1])
-    checks = np.array([tile.checks for tile in tiles]).T.astype(_CHECK).tobytes()
-    bodies.append((chunks.PAYLOAD, b"".join([lengths, checks, *slices])))
+    bodies.append((chunks.PAYLOAD, pack_payload(header, tiles)))
     packed = header.pack()
     return packed + b"".join(pack_chunk(packed, tag, body) for tag, body in bodies)
 
 
 @dataclass(frozen=True)
 class Container:
-    """A file that has been read: everything but the coded indices is decoded, those are decoded tile by tile.
+    """A file that has been read. Alpha and tiles are decoded when asked for, from the buffer that was read.
 
-    It keeps the buffer that it was read from alive, and copies from it only the slices that are asked for.
+    The buffer is kept alive and must not change; only the slices of the tiles asked for are copied from it.
 
     Args:
         header: size and model.
         metadata: ICC profile, EXIF, XMP.
+        payload: the coded tiles.
         chunks: all chunks of the file in their order, known or not.
-        missing: bytes missing at the end of a truncated file, else 0.
-        damaged: what `salvage` ignored, one line each; empty after `read`.
+        damaged: what `salvage` left out or took with a wrong checksum, one line each; empty after `read`.
     """
 
     header: Header
     metadata: Metadata
+    payload: Payload
     chunks: list[Chunk]
-    missing: int
     damaged: list[str]
-    _ends: np.ndarray = field(repr=False)  # where each slice ends in the payload's body, stage-major
-    _begin: int = field(repr=False)  # where the first one begins
-    _checks: np.ndarray = field(repr=False)  # (stages, tiles)
 
     @property
-    def complete(self) -> np.ndarray:
-        """Number of leading stages of which all bytes are there, int64 of shape (tiles,)."""
-        there = self._ends.reshape(self.header.stages, self.header.tiles) <= len(self._payload.body)
-        return np.logical_and.accumulate(there, axis=0).sum(axis=0)
+    def missing(self) -> int:
+        """Bytes missing at the end of a truncated file, else 0."""
+        return self.chunks[-1].missing
 
     @property
     def has_alpha(self) -> bool:
         """The picture has an alpha plane."""
         return any(chunk.tag == chunks.ALPHA for chunk in self.chunks)
 
-    def alpha(self, y: int = 0, height: int | None = None) -> np.ndarray | None:
-        """Rows `y` to `y + height - 1` (by default all) of the alpha plane, uint8 of shape (height, width).
+    def alpha(self, y: int = 0, rows: int | None = None) -> np.ndarray | None:
+        """Rows `y` to `y + rows - 1` of the alpha plane (all by default), or `None` where there is none.
+
+        Returns:
+            uint8 array of shape (rows, width), possibly read-only.
 
         Raises:
-            CorruptChunk: the chunk does not hold an alpha plane of this size.
+            CorruptChunk: the chunk does not hold an alpha plane of the picture's size.
         """
-        height = self.header.height - y if height is None else height
+        height, width = self.header.height, self.header.width
+        rows = height - y if rows is None else rows
         for chunk in self.chunks:
             if chunk.tag == chunks.ALPHA:
-                return unpack_alpha(chunk.body, self.header.width, self.header.height, y, height)
+                return unpack_alpha(chunk.body, width, height, y, rows)
         return None
-
-    def tile(self, index: int, stages: int | None = None) -> TileReader:
-        """A reader for the first `stages` stages of a tile, by default all that are complete.
-
-        Raises:
-            Truncated: a stage asked for is not all there, or nothing is.
-        """
-        complete = int(self.complete[index])
-        stages = complete if stages is None else stages
-        if not 1 <= stages <= self.header.stages:
-            if complete == 0:
-                raise Truncated(f"nothing of tile {index} is there", max(self.missing, 1))
-            raise ValueError(f"{stages} stages, not 1 to {self.header.stages}")
-        if stages > complete:
-            raise Truncated(f"only {complete} stages of tile {index} are there", max(self.missing, 1))
-        return TileReader(
-            index,
-            [self.slice(index, stage) for stage in range(stages)],
-            self._checks[:stages, index].tolist(),
-        )
-
-    def slice(self, tile: int, stage: int) -> memoryview:
-        """The bytes of one slice, as many as are there."""
-        number = stage * self.header.tiles + tile
-        start = self._ends[number - 1] if number else self._begin
-        return self._payload.body[start : self._ends[number]]
-
-    def check_plane(self, tile: int, stage: int, plane: np.ndarray) -> bool:
-        """Whether these are the indices that were encoded, shape (rows, columns) of the tile."""
-        return plane_check(plane) == self._checks[stage, tile]
-
-    @property
-    def _payload(self) -> Chunk:
-        return self.chunks[-1]
 
 
 def read(data, *, allow_truncated: bool = False, verify_payload: bool = True) -> Container:
@@ -139,32 +98,45 @@ def read(data, *, allow_truncated: bool = False, verify_payload: bool = True) ->
     Args:
         data: the whole file.
         allow_truncated: accept a file that ends inside the slices of the payload; what is there can be
-            decoded, and `Container.complete` and `Container.missing` say what is not.
+            decoded, and `Container.missing` and `Payload.complete` say what is not.
         verify_payload: compute the checksum of the payload, which touches all of it. Without it a reader
             of one region touches only the slices of that region, and their checks find damage to them.
 
     Raises:
         BitstreamError: one of its kinds for everything that can be wrong with the data.
     """
-    return _read(data, allow_truncated, verify_payload, lenient=False)
+    view = memoryview(data).cast("B")
+    header = read_header(view)
+    parts = read_chunks(view, verify_payload)
+    missing = parts[-1].missing
+    if missing and not allow_truncated:
+        raise Truncated(f"the file ends inside its payload ({missing} bytes are missing)", missing)
+    for chunk in parts:
+        if not chunk.intact and not chunk.missing:
+            raise CorruptChunk(f"the checksum of chunk {chunk.name} is wrong")
+    return _container(header, parts, [])
 
 
 def salvage(data) -> Container:
-    """Read what can be read of a damaged file: like `read`, but checksums only decide what is left out.
+    """Read what can be read of a damaged file: checksums only decide what is left out.
 
-    Damaged metadata and alpha are dropped and named in `Container.damaged`; a damaged or truncated payload
-    is taken as it is, and `TileReader.end_stage` (or `Container.check_plane`) tells which tiles decode.
+    Damaged metadata and alpha are left out and named in `Container.damaged`; a damaged or truncated payload
+    is taken as it is, and `TileReader.end_stage` (or `Payload.check_plane`) tells which tiles decode.
 
     Raises:
         BitstreamError: the header, the framing of the chunks, or the index of the payload make no sense.
     """
-    return _read(data, allow_truncated=True, verify_payload=True, lenient=True)
+    view = memoryview(data).cast("B")
+    header = read_header(view)
+    parts = read_chunks(view, verify_payload=True)
+    damaged = [f"the checksum of chunk {chunk.name} is wrong" for chunk in parts if not chunk.intact]
+    return _container(header, [chunk for chunk in parts if chunk.intact or chunk is parts[-1]], damaged)
 
 
 def info(data) -> dict:
-    """What can be said of a file without its model, as plain values for JSON.
+    """What can be said of a file without its model, in plain values for JSON.
 
-    A truncated file is described, not refused.
+    A truncated file is described as far as it reaches.
 
     Raises:
         BitstreamError: anything else is wrong with the data.
@@ -184,62 +156,21 @@ def info(data) -> dict:
         "downsampling": 1 << header.downsample_log2,
         "tile_size": 1 << header.tile_log2 + header.downsample_log2,
         "tiles": header.tiles,
-        "chunks": [{"tag": chunk.tag.decode(), "bytes": len(chunk.body)} for chunk in container.chunks],
+        "chunks": [{"tag": chunk.name, "bytes": chunk.length} for chunk in container.chunks],
         "truncated": container.missing > 0,
         "missing_bytes": container.missing,
-        "complete_stages": int(container.complete.min()),
+        "complete_stages": int(container.payload.complete.min()),
     }
 
 
-def _read(data, allow_truncated: bool, verify_payload: bool, lenient: bool) -> Container:
-    view = memoryview(data).cast("B")
-    header = read_header(view)
-    parts = read_chunks(view, verify_payload)
-    payload = parts[-1]
-    if payload.missing and not allow_truncated:
-        missing = payload.missing
-        raise Truncated(f"the file ends inside its payload ({missing} bytes are missing)", missing)
-    broken = [chunk.tag.decode() for chunk in parts if not chunk.intact and not chunk.missing]
-    damaged = [f"the checksum of chunk {tag} is wrong" for tag in broken]
-    if damaged and not lenient:
-        raise CorruptChunk(damaged[0])
-    kept: dict[bytes, Chunk] = {}
+def _container(header: Header, parts: list[Chunk], damaged: list[str]) -> Container:
+    bodies: dict[bytes, memoryview] = {}
     for chunk in parts:
         if chunk.tag not in _KNOWN:
             if chunk.critical:
-                raise UnknownCriticalChunk(
-                    f"chunk {chunk.tag.decode()} is needed but not known to this version"
-                )
-        elif chunk.tag in kept:
-            raise CorruptChunk(f"chunk {chunk.tag.decode()} is there twice")
+                raise UnknownCriticalChunk(f"chunk {chunk.name} is critical, and not known here")
+        elif chunk.tag in bodies:
+            raise CorruptChunk(f"chunk {chunk.name} is there twice")
         else:
-            kept[chunk.tag] = chunk
-    bodies = {tag: chunk.body for tag, chunk in kept.items() if chunk.intact}
-    try:
-        metadata = read_metadata(bodies)
-    except BitstreamError as error:
-        if not lenient:
-            raise
-        damaged.append(str(error))
-        metadata = Metadata()
-    shown = [chunk for chunk in parts if chunk.intact or chunk is payload]
-    return Container(header, metadata, shown, payload.missing, damaged, *_read_index(header, payload))
-
-
-def _read_index(header: Header, payload: Chunk) -> tuple[np.ndarray, int, np.ndarray]:
-    count = header.slices
-    least = count - 1 + _CHECK.itemsize * count
-    if payload.length < least:
-        raise CorruptChunk(f"{payload.length} bytes of payload cannot index {count} slices")
-    if len(payload.body) < least:
-        raise Truncated("the file ends inside the index of its payload", payload.missing)
-    lengths, size = read_varints(payload.body, count - 1)
-    begin = size + _CHECK.itemsize * count
-    if len(payload.body) < begin:
-        raise Truncated("the file ends inside the index of its payload", max(payload.missing, 1))
-    rest = payload.length - begin - int(lengths.sum())
-    if rest < 0:
-        raise CorruptChunk(f"the slices are {-rest} bytes longer than the payload")
-    checks = np.frombuffer(payload.body[size:begin], _CHECK).reshape(header.stages, header.tiles)
-    ends = begin + np.cumsum(np.append(lengths, rest))
-    return ends, begin, checks
+            bodies[chunk.tag] = chunk.body
+    return Container(header, read_metadata(bodies), Payload(header, parts[-1]), parts, damaged)

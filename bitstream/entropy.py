@@ -60,7 +60,7 @@ class SymbolEncoder:
             self._coder.encode(symbols[rows], _family, _weights(frequencies[rows]))
 
     def bits(self) -> float:
-        """Information encoded so far, in bits; the finished stream is less than 9 bits longer."""
+        """Information encoded so far, in bits; the finished stream is at most one byte longer."""
         words, (_, span) = self._coder.pos()
         return 32 * words + 64 - math.log2(span)
 

@@ -49,7 +49,8 @@ def read_metadata(bodies: dict[bytes, memoryview]) -> Metadata:
 def _pack(tag: bytes, value: bytes) -> bytes:
     if len(value) > MAX_METADATA:
         raise LimitExceeded(f"chunk {tag.decode()} of {len(value)} bytes is too long")
-    deflated = zlib.compress(value, 9, wbits=-15)
+    deflater = zlib.compressobj(9, wbits=-15)
+    deflated = deflater.compress(value) + deflater.flush()
     return bytes([_DEFLATED]) + deflated if len(deflated) < len(value) else bytes([_STORED]) + value
 
 
