@@ -1,0 +1,46 @@
+"""The shape of a model, as one frozen dataclass that is stored beside its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Hyper-parameters of a `VQGAN`.
+
+    Attributes:
+        stages: number of residual quantizer stages S.
+        codebook_size: codewords per stage K.
+        latent_dim: channels D of the quantized latents.
+        encoder_widths: channels of the encoder at 1/4, 1/8 and 1/16 resolution.
+        encoder_blocks: residual blocks of the encoder at 1/4, 1/8 and 1/16 resolution.
+        generator_widths: channels of the generator at 1/16, 1/8 and 1/4 resolution.
+        generator_blocks: residual blocks of the generator at 1/16, 1/8 and 1/4 resolution.
+    """
+
+    stages: int = 8
+    codebook_size: int = 1024
+    latent_dim: int = 64
+    encoder_widths: tuple[int, int, int] = (64, 128, 256)
+    encoder_blocks: tuple[int, int, int] = (2, 3, 4)
+    generator_widths: tuple[int, int, int] = (256, 128, 64)
+    generator_blocks: tuple[int, int, int] = (6, 3, 2)
+
+    @property
+    def downsampling(self) -> int:
+        """Edge in pixels of the picture area that one latent position stands for."""
+        return 16
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """Read what `to_json` wrote. Raises `ValueError` on unknown or missing fields."""
+        values = json.loads(text)
+        names = {field.name for field in fields(cls)}
+        if set(values) != names:
+            raise ValueError(f"model configuration has fields {sorted(values)}, expected {sorted(names)}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

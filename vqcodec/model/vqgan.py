@@ -1,0 +1,38 @@
+"""The whole network: encoder, residual vector quantizer and generator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vqcodec.model.config import ModelConfig
+from vqcodec.model.encoder import Encoder
+from vqcodec.model.generator import Generator
+from vqcodec.model.quantizer import ResidualVectorQuantizer
+
+
+class VQGAN(nn.Module):
+    """VQGAN (Esser et al., CVPR 2021) with a residual quantizer, for all rates in one model.
+
+        picture -> Encoder -> scale -> ResidualVectorQuantizer -> indices
+        indices -> sum of codewords -> Generator -> picture
+
+    The latents are divided by one running root mean square, the same for every position and
+    channel, so that the codebooks see unit scale and plain patches keep small latents.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.quantizer = ResidualVectorQuantizer(config.stages, config.codebook_size, config.latent_dim)
+        self.generator = Generator(config)
+        self.register_buffer("latent_rms", torch.ones(()))
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Map pictures (N, 3, 16h, 16w) in [-1, 1] to latents (N, D, h, w) of about unit scale."""
+        return self.encoder(pictures).float() / self.latent_rms
+
+    def decode(self, latents: Tensor, stages: Tensor) -> Tensor:
+        """Render latents (N, D, h, w) made from `stages` (N,) int64 stages; pictures as in `encode`."""
+        return self.generator(latents, stages)

@@ -1,0 +1,1 @@
+"""Training: data, losses, codebook learning, discriminator, trainer. Never imported by the codec."""

