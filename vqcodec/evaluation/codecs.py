@@ -1,0 +1,222 @@
+"""The codecs that are compared, behind one small interface that anybody's codec can implement.
+
+class MyCodec(Codec):
+    name = "mine"
+    qualities = (1, 2, 4, 8)
+
+    def compress(self, image, quality):
+        return my_encoder(image, quality)
+
+    def decompress(self, data):
+        return my_decoder(data)
+
+vqcodec evaluate photos --codecs vqcodec,avif,mymodule:MyCodec
+"""
+
+import importlib
+import io
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+from PIL import Image, features
+from PIL import __version__ as pillow_version
+
+from vqcodec.evaluation.extras import require
+
+
+class Codec(ABC):
+    """A codec with a quality setting.
+
+    Attributes:
+        name: what tables, plots and file names call it.
+        qualities: the settings of a sweep, worst first.
+        fine_qualities: settings to choose from when a file has to have a certain size, worst first;
+            the sweep itself where a codec has none.
+        settings: versions and fixed options; results made with other settings are never reused.
+    """
+
+    name: str
+    qualities: Sequence[float]
+    fine_qualities: Sequence[float] = ()
+    settings: str = ""
+
+    @abstractmethod
+    def compress(self, image: Image.Image, quality: float) -> bytes:
+        """A whole file of an RGB image; every byte of it counts."""
+
+    @abstractmethod
+    def decompress(self, data: bytes) -> Image.Image:
+        """The RGB image of a file from `compress`, decoded from the file alone."""
+
+
+class PillowCodec(Codec):
+    """A format that Pillow writes and reads; metadata is not written."""
+
+    format: ClassVar[str]
+    options: ClassVar[dict[str, Any]] = {}
+    fine_qualities = range(0, 101)
+
+    def compress(self, image: Image.Image, quality: float) -> bytes:
+        file = io.BytesIO()
+        image.save(file, self.format, quality=int(quality), **self.options)
+        return file.getvalue()
+
+    def decompress(self, data: bytes) -> Image.Image:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.convert("RGB")
+
+
+class Jpeg(PillowCodec):
+    """JPEG through libjpeg-turbo with Pillow's defaults: 4:2:0, standard Huffman tables."""
+
+    name = "jpeg"
+    format = "JPEG"
+    qualities = (5, 10, 20, 40)
+
+    def __init__(self) -> None:
+        library = features.version_feature("libjpeg_turbo") or features.version_codec("jpg")
+        self.settings = f"Pillow {pillow_version}, libjpeg-turbo {library}"
+
+
+class WebP(PillowCodec):
+    """Lossy WebP with Pillow's defaults: method 4, 4:2:0."""
+
+    name = "webp"
+    format = "WEBP"
+    qualities = (0, 5, 10, 20, 35)
+
+    def __init__(self) -> None:
+        self.settings = f"Pillow {pillow_version}, libwebp {features.version_module('webp')}, method 4"
+
+
+class Avif(PillowCodec):
+    """AVIF at speed 4 with Pillow's other defaults: 4:2:0, 8 bits."""
+
+    name = "avif"
+    format = "AVIF"
+    options: ClassVar[dict[str, Any]] = {"speed": 4}
+    qualities = (0, 10, 16, 22, 30, 40)
+
+    def __init__(self) -> None:
+        if not features.check_module("avif"):
+            raise ValueError("codec avif: this build of Pillow has no AVIF support")
+        self.settings = f"Pillow {pillow_version}, libavif {features.version_module('avif')}, speed 4"
+
+
+class JpegXL(PillowCodec):
+    """Lossy JPEG XL at effort 7, the default of libjxl and of pillow-jxl-plugin."""
+
+    name = "jxl"
+    format = "JXL"
+    options: ClassVar[dict[str, Any]] = {"effort": 7}
+    qualities = (0, 8, 20, 40)
+
+    def __init__(self) -> None:
+        require("pillow_jxl", "pillow-jxl-plugin", "codec jxl")
+        self.settings = f"pillow-jxl-plugin {version('pillow-jxl-plugin')}, effort 7"
+
+
+class VQCodec(Codec):
+    """The codec of this package with its released model."""
+
+    name = "vqcodec"
+    qualities = (0, 20, 40, 60, 80, 100)
+    fine_qualities = range(0, 101)
+
+    def __init__(self) -> None:
+        import vqcodec
+
+        self._codec = vqcodec.Codec.load()
+        self.settings = f"vqcodec {vqcodec.__version__}"
+
+    def compress(self, image: Image.Image, quality: float) -> bytes:
+        return self._codec.compress(image, quality=quality)
+
+    def decompress(self, data: bytes) -> Image.Image:
+        return self._codec.decompress(data).convert("RGB")
+
+
+def _compressai(model: str) -> Callable[[], Codec]:
+    def make() -> Codec:
+        from vqcodec.evaluation.neural_peers import CompressAICodec
+
+        return CompressAICodec(model)
+
+    return make
+
+
+CODECS: dict[str, Callable[[], Codec]] = {
+    "vqcodec": VQCodec,
+    "jpeg": Jpeg,
+    "webp": WebP,
+    "avif": Avif,
+    "jxl": JpegXL,
+    "mbt2018-mean": _compressai("mbt2018-mean"),
+    "cheng2020-anchor": _compressai("cheng2020-anchor"),
+}
+
+
+def load_codec(name: str) -> Codec:
+    """A codec by name from `CODECS`, or anybody's as `module:Class` or `module:instance`.
+
+    Modules are looked for in the current directory too.
+
+    Raises:
+        ValueError: there is no such codec, or it lacks part of the interface.
+        MissingExtraError: a package that it needs is not installed.
+    """
+    if name in CODECS:
+        return CODECS[name]()
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        raise ValueError(f"no codec {name!r}: choose from {', '.join(CODECS)}, or give module:Class")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"codec {name!r} cannot be imported: {error}") from error
+    codec = found() if isinstance(found, type) else found
+    lacking = [part for part in ("name", "qualities", "compress", "decompress") if not hasattr(codec, part)]
+    if lacking:
+        raise ValueError(f"codec {name!r} lacks {', '.join(lacking)}; see vqcodec.evaluation.codecs.Codec")
+    return codec
+
+
+def quality_for_size(
+    codec: Codec, image: Image.Image, size: int, at_least: bool = True
+) -> tuple[float, bytes]:
+    """The file whose size is nearest to a given one from above, or from below.
+
+    Sizes are taken to grow with quality, so a binary search over `fine_qualities` finds it.
+
+    Args:
+        codec: any codec.
+        image: RGB.
+        size: bytes.
+        at_least: whether the file may not be smaller than `size`; otherwise it may not be larger.
+
+    Returns:
+        the quality and the file; where no file qualifies, the largest (or smallest) there is.
+    """
+    choices = list(codec.fine_qualities or codec.qualities)
+    files: dict[int, bytes] = {}
+
+    def file_at(index: int) -> bytes:
+        if index not in files:
+            files[index] = codec.compress(image, choices[index])
+        return files[index]
+
+    low, high = 0, len(choices) - 1
+    while low < high:
+        if at_least:
+            middle = (low + high) // 2
+            low, high = (low, middle) if len(file_at(middle)) >= size else (middle + 1, high)
+        else:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if len(file_at(middle)) <= size else (low, middle - 1)
+    return choices[low], file_at(low)

@@ -1,0 +1,53 @@
+"""The machine and the software that a measurement was made with."""
+
+import os
+import platform
+import shlex
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from vqcodec import __version__
+
+_PACKAGES = ("torch", "numpy", "pillow", "constriction", "pillow-jxl-plugin", "pytorch-msssim", "ssimulacra2")
+_PACKAGES += ("stlpips-pytorch", "compressai")
+
+
+def usable_cores() -> int:
+    """Number of CPU cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def describe_environment() -> dict[str, str]:
+    """Machine, versions, command and time, as text by name."""
+    versions = {"vqcodec": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    program = Path(sys.argv[0]).name
+    return {
+        "cpu": _cpu_name(),
+        "cores": str(usable_cores()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "torch instruction set": torch.backends.cpu.get_cpu_capability(),
+        "command": shlex.join([program, *sys.argv[1:]]),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,71 @@
+"""The pictures that a run is made on."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+
+
+@dataclass(frozen=True)
+class Original:
+    """A picture to be coded.
+
+    Attributes:
+        name: its path below the folder above the one that was asked for, such as `kodak/kodim01.png`.
+        path: where it is.
+        width: in pixels, upright.
+        height: likewise.
+        pixels: CRC-32 of its RGB pixels, by which a changed picture is noticed.
+    """
+
+    name: str
+    path: Path
+    width: int
+    height: int
+    pixels: int
+
+
+def read_image(path: Path) -> Image.Image:
+    """The upright RGB pixels of a picture, without metadata or alpha, so that no codec pays for them.
+
+    Raises:
+        ValueError: it is not a picture that Pillow can read.
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Image.fromarray(np.array(upright))
+
+
+def find_originals(places: Sequence[Path]) -> list[Original]:
+    """The pictures in folders (searched through) and files, by name.
+
+    Raises:
+        ValueError: there are none, two have the same name, or one cannot be read.
+    """
+    paths: dict[str, Path] = {}
+    for place in places:
+        place = place.resolve()
+        if place.is_dir():
+            found = [path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES]
+        else:
+            found = [place]
+        for path in found:
+            name = path.relative_to(place.parent).as_posix()
+            if paths.setdefault(name, path) != path:
+                raise ValueError(f"{paths[name]} and {path} would both be called {name}")
+    if not paths:
+        raise ValueError(f"no pictures in {', '.join(str(place) for place in places)}")
+    return [_describe(name, path) for name, path in sorted(paths.items())]
+
+
+def _describe(name: str, path: Path) -> Original:
+    image = read_image(path)
+    return Original(name, path, *image.size, zlib.crc32(image.tobytes()))

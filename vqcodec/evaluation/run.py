@@ -1,0 +1,250 @@
+"""A whole run: every picture through every codec at every quality, over several processes, resumable."""
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from vqcodec.evaluation.codecs import Codec, load_codec
+from vqcodec.evaluation.environment import describe_environment
+from vqcodec.evaluation.metrics import KID, METRICS, Reference, Scorer
+from vqcodec.evaluation.originals import Original, read_image
+from vqcodec.evaluation.realism import PatchFeatures, kernel_distance
+from vqcodec.evaluation.results import Curve, Point, ResultsFile, Row, mean_curves, write_curve
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to be made and measured.
+
+    Attributes:
+        original: the picture.
+        codec: name for `load_codec`.
+        quality: setting of the codec.
+        metrics: names of the metrics.
+        patches: folder for the patch features, where the realism score is wanted.
+    """
+
+    original: Original
+    codec: str
+    quality: float
+    metrics: tuple[str, ...]
+    patches: Path | None
+
+
+def evaluate(
+    originals: Sequence[Original],
+    codecs: Sequence[str],
+    metrics: Sequence[str],
+    out: Path,
+    qualities: Mapping[str, Sequence[float]] | None = None,
+    workers: int = 1,
+) -> list[Curve]:
+    """Measure codecs on pictures and write everything to a folder.
+
+    The folder gets `rows.csv` (one line per picture, codec and quality), one JSON file per codec with its
+    mean curve in CompressAI's schema, and `run.json` with the machine, the versions and the command. Lines of
+    an earlier run into the same folder are kept where picture, codec settings and metrics are the same.
+
+    Args:
+        originals: pictures.
+        codecs: names for `load_codec`.
+        metrics: names from `METRICS`.
+        out: folder, made where missing.
+        qualities: settings by codec name in place of a codec's own sweep.
+        workers: number of processes, each with one thread.
+
+    Returns:
+        the mean curve of every codec, in the order of `codecs`.
+
+    Raises:
+        ValueError: a codec or metric does not exist, or a codec failed on a picture.
+        MissingExtraError: a package that a codec or metric needs is not installed.
+    """
+    started = time.monotonic()
+    loaded = {name: load_codec(name) for name in codecs}
+    Scorer(metrics)  # says now, and not in every process, what is missing
+    patches = out / "patches" if KID.name in metrics else None
+    out.mkdir(parents=True, exist_ok=True)
+    if patches:
+        patches.mkdir(exist_ok=True)
+
+    tasks = [
+        Task(original, name, float(quality), tuple(metrics), patches)
+        for original in originals
+        for name, codec in loaded.items()
+        for quality in (qualities or {}).get(codec.name, codec.qualities)
+    ]
+    file = ResultsFile(out / "rows.csv", [name for name in metrics if name != KID.name])
+    done = {(row.image, row.codec, row.quality): row for row in file.rows}
+    todo = []
+    for task in tasks:
+        key = (task.original.name, loaded[task.codec].name, task.quality)
+        if not _is_done(task, loaded[task.codec], done.get(key)):
+            done.pop(key, None)
+            todo.append(task)
+    file.start(done.values())
+    with tqdm(total=len(tasks), initial=len(tasks) - len(todo), unit="file") as progress:
+        for row in _run_all(todo, workers):
+            file.append(row)
+            progress.set_postfix_str(f"{row.image} {row.codec}", refresh=False)
+            progress.update()
+
+    wanted = {(task.original.name, loaded[task.codec].name, task.quality) for task in tasks}
+    rows = [row for row in file.rows if (row.image, row.codec, row.quality) in wanted]
+    names = [codec.name for codec in loaded.values()]
+    curves = mean_curves(rows, names, [original.name for original in originals])
+    if patches:
+        curves = [_with_realism(curve, originals, patches) for curve in curves]
+    for curve in curves:
+        write_curve(curve, out / f"{_file_name(curve.name)}.json")
+    environment = describe_environment() | {
+        "pictures": str(len(originals)),
+        "processes": str(workers),
+        "seconds": f"{time.monotonic() - started:.0f}, of {len(todo)} files out of {len(tasks)}",
+    }
+    (out / "run.json").write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
+    return curves
+
+
+def _is_done(task: Task, codec: Codec, row: Row | None) -> bool:
+    """Whether an earlier run measured the same picture with the same codec, and all metrics that apply."""
+    if row is None or (row.pixels, row.settings) != (task.original.pixels, codec.settings):
+        return False
+    if task.patches and not _patch_file(task.patches, task.original, codec.name, task.quality).exists():
+        return False
+    side = min(row.width, row.height)
+    applicable = {name for name in task.metrics if name != KID.name and METRICS[name].smallest_side <= side}
+    return applicable <= row.metrics.keys()
+
+
+def _run_all(tasks: Sequence[Task], workers: int) -> Iterator[Row]:
+    if not tasks:
+        return
+    with _settings_of_children():
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+        try:
+            futures = {pool.submit(_measure, task): task for task in tasks}
+            for future in as_completed(futures):
+                task = futures[future]
+                try:
+                    yield future.result()
+                except Exception as error:
+                    where = f"{task.codec} at quality {task.quality:g} on {task.original.name}"
+                    raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _settings_of_children() -> Iterator[None]:
+    # All of these are read when a child starts or imports, so they have to stand in the environment before.
+    settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # glibc would hand every activation map back to the system and clear it anew: 30 % of the time.
+    settings |= {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which stops its children
+
+
+_codec = lru_cache(load_codec)
+_scorer = lru_cache(Scorer)
+_patch_features = lru_cache(PatchFeatures)
+
+
+@lru_cache(maxsize=1)
+def _reference(original: Original, metrics: tuple[str, ...]) -> Reference:
+    return _scorer(metrics).reference(read_image(original.path))
+
+
+def _measure(task: Task) -> Row:
+    original = task.original
+    codec, reference = _codec(task.codec), _reference(original, task.metrics)
+    start = time.perf_counter()
+    data = codec.compress(reference.image, task.quality)
+    encoded = time.perf_counter()
+    decoded = codec.decompress(data)
+    end = time.perf_counter()
+    values = _scorer(task.metrics).score(reference, decoded)
+    if task.patches:
+        before = _patch_file(task.patches, original)
+        if not before.exists():
+            _save(before, _patch_features()(reference.image))
+        after = _patch_file(task.patches, original, codec.name, task.quality)
+        _save(after, _patch_features()(decoded))
+    return Row(
+        image=original.name,
+        pixels=original.pixels,
+        width=original.width,
+        height=original.height,
+        codec=codec.name,
+        settings=codec.settings,
+        quality=task.quality,
+        size=len(data),
+        encode_seconds=encoded - start,
+        decode_seconds=end - encoded,
+        metrics=values,
+    )
+
+
+def _save(path: Path, features: np.ndarray) -> None:
+    # Two processes may write the same original's features, and a run may be stopped at any moment.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        np.save(file, features.astype(np.float16))
+    os.replace(temporary, path)
+
+
+def _patch_file(folder: Path, original: Original, codec: str | None = None, quality: float = 0) -> Path:
+    suffix = "" if codec is None else f"-{_file_name(codec)}-{quality:g}"
+    return folder / f"{original.pixels:08x}{suffix}.npy"
+
+
+def _file_name(codec: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", codec)
+
+
+def _with_realism(curve: Curve, originals: Sequence[Original], patches: Path) -> Curve:
+    before = [np.load(_patch_file(patches, original)) for original in originals]
+    if sum(map(len, before)) < 2:
+        return curve
+    return replace(
+        curve,
+        points=tuple(_point_with_realism(curve.name, p, before, originals, patches) for p in curve.points),
+    )
+
+
+def _point_with_realism(
+    codec: str, point: Point, before: list[np.ndarray], originals: Sequence[Original], patches: Path
+) -> Point:
+    after = [np.load(_patch_file(patches, original, codec, point.quality)) for original in originals]
+    distance = kernel_distance(before, after)
+    return replace(
+        point,
+        metrics=point.metrics | {KID.name: distance.value},
+        errors=point.errors | {KID.name: distance.standard_error},
+    )
