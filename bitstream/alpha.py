@@ -88,20 +88,23 @@ def _decompress(data: memoryview, width: int, height: int, stop: int):
     import lzma
 
     inflater = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters())
+    step = max(_STRIP // width, 1)
     try:
-        for top in range(0, stop, max(_STRIP // width, 1)):
-            rows = min(max(_STRIP // width, 1), height - top)
+        for top in range(0, stop, step):
+            rows = min(step, height - top)
             strip = bytearray()
             while len(strip) < rows * width:
-                part = inflater.decompress(data, rows * width - len(strip))
+                part = b"" if inflater.eof else inflater.decompress(data, rows * width - len(strip))
                 data = b""
-                if not part and (inflater.eof or inflater.needs_input):
-                    raise CorruptChunk("chunk A ends before its alpha plane")
+                if not part:
+                    raise CorruptChunk("chunk A ends before its alpha plane does")
                 strip += part
             yield np.frombuffer(strip, np.uint8).reshape(rows, width)
         if stop == height:
             more = b"" if inflater.eof else inflater.decompress(b"", 1)
-            if more or not inflater.eof or inflater.unused_data:
+            if more or inflater.unused_data:
                 raise CorruptChunk("chunk A goes on after its alpha plane")
-    except (lzma.LZMAError, EOFError):
+            if not inflater.eof:
+                raise CorruptChunk("chunk A has no end marker")
+    except lzma.LZMAError:
         raise CorruptChunk("chunk A does not decompress") from None

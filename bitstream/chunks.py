@@ -91,7 +91,7 @@ def read_chunks(data: memoryview, verify_payload: bool) -> list[Chunk]:
         chunks.append(Chunk(tag, offset, length, body, intact, missing))
         offset = start + length + CRC_SIZE
     if offset < len(data):
-        raise TrailingData(f"{len(data) - offset} bytes follow the payload")
+        raise TrailingData(f"the file goes on after its payload (bytes: {len(data) - offset})")
     return chunks
 
 

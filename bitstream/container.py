@@ -110,7 +110,7 @@ def read(data, *, allow_truncated: bool = False, verify_payload: bool = True) ->
     parts = read_chunks(view, verify_payload)
     missing = parts[-1].missing
     if missing and not allow_truncated:
-        raise Truncated(f"the file ends inside its payload ({missing} bytes are missing)", missing)
+        raise Truncated(f"the file ends inside its payload (missing bytes: {missing})", missing)
     for chunk in parts:
         if not chunk.intact and not chunk.missing:
             raise CorruptChunk(f"the checksum of chunk {chunk.name} is wrong")

@@ -87,7 +87,7 @@ class SymbolEncoder:
             if stream < low + span:
                 break
         data = stream.to_bytes(4 * words + 8, "big").rstrip(b"\0")
-        return data, [min(_prefix_length(data, mark), len(data)) for mark in self._marks]
+        return data, [_prefix_length(data, mark) for mark in self._marks]
 
 
 class SymbolDecoder:
@@ -163,4 +163,4 @@ def _prefix_length(data: bytes, mark: tuple[int, int, int]) -> int:
     for cut in range(8, -1, -1):
         if window % (1 << 8 * cut) <= room:
             break
-    return 4 * words + 8 - cut
+    return len(data[: 4 * words + 8 - cut].rstrip(b"\0"))

@@ -154,7 +154,7 @@ def read_header(data) -> Header:
         raise BadMagic("not a .vqc file")
     if len(start) < HEADER_SIZE:
         missing = HEADER_SIZE - len(start)
-        raise Truncated(f"the file ends inside the header ({missing} bytes are missing)", missing)
+        raise Truncated(f"the file ends inside the header (missing bytes: {missing})", missing)
     _, version, flags, *fields = _LAYOUT.unpack(start)
     if version != VERSION:
         raise UnsupportedVersion(f"format version {version} is not supported, only {VERSION}")
