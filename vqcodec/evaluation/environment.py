@@ -31,14 +31,15 @@ def describe_environment() -> dict[str, str]:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    program = Path(sys.argv[0]).name
+    # Only the names of folders and files: where they lie says nothing to a reader elsewhere.
+    command = [Path(part).name if Path(part).is_absolute() else part for part in sys.argv]
     return {
         "cpu": _cpu_name(),
         "cores": str(usable_cores()),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
         "torch instruction set": torch.backends.cpu.get_cpu_capability(),
-        "command": shlex.join([program, *sys.argv[1:]]),
+        "command": shlex.join(command),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
 

@@ -110,12 +110,10 @@ def evaluate(
         curves = [_with_realism(curve, originals, patches) for curve in curves]
     for curve in curves:
         write_curve(curve, out / f"{_file_name(curve.name)}.json")
-    environment = describe_environment() | {
-        "pictures": str(len(originals)),
-        "processes": str(workers),
-        "seconds": f"{time.monotonic() - started:.0f}, of {len(todo)} files out of {len(tasks)}",
-    }
-    (out / "run.json").write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
+    if todo:
+        seconds = f"{time.monotonic() - started:.0f}, of {len(todo)} files out of {len(tasks)}"
+        run = describe_environment() | {"processes": str(workers), "seconds": seconds}
+        (out / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     return curves
 
 

@@ -1,0 +1,135 @@
+"""Parts of self-contained HTML pages: tables, and the slider that lays two versions of a picture together."""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+
+from PIL import Image
+
+from vqcodec.evaluation.comparison import Comparison
+from vqcodec.evaluation.metrics import METRICS
+
+_LARGEST_SHOWN = 4_000_000  # pixels; a page of whole 50-megapixel pictures would not open
+
+
+def document(title: str, body: str) -> str:
+    """A whole page with its style and script inside."""
+    assets = files("vqcodec.evaluation")
+    style = assets.joinpath("page.css").read_text(encoding="utf-8")
+    script = assets.joinpath("page.js").read_text(encoding="utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{escape(title)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+{body}
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], emphasised: Sequence[int] = ()) -> str:
+    """A table of text cells.
+
+    Args:
+        header: column names.
+        rows: cells.
+        emphasised: indices of the rows of the codec under test.
+    """
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    lines = []
+    for index, row in enumerate(rows):
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row)
+        lines.append(f'<tr class="tested">{cells}</tr>' if index in emphasised else f"<tr>{cells}</tr>")
+    return f'<div class="scroll"><table><tr>{head}</tr>\n' + "\n".join(lines) + "</table></div>"
+
+
+def number(value: float) -> str:
+    """A measured value with four significant digits."""
+    return f"{value:.4g}"
+
+
+def slider(comparison: Comparison) -> str:
+    """The versions of a picture, any two of them under a movable edge, and a table of their sizes."""
+    original = comparison.original
+    box = _shown_part(original)
+    pixels = original.width * original.height
+    pictures = [("original", "original", original)]
+    for version in comparison.versions:
+        label = f"{version.codec}, {version.size} bytes, {version.size * 8 / pixels:.3f} bpp"
+        pictures.append((version.codec, label, version.image))
+    width, height = box[2] - box[0], box[3] - box[1]
+    images = "\n".join(
+        f'<img data-codec="{escape(name)}" alt="{escape(label)}" draggable="false" hidden'
+        f' src="{_data_uri(image.crop(box))}">'
+        for name, label, image in pictures
+    )
+    left, right = (
+        comparison.versions[0].codec,
+        comparison.versions[min(1, len(comparison.versions) - 1)].codec,
+    )
+    note = ""
+    if (width, height) != original.size:
+        note = (
+            f'<p class="faint">The middle {width}x{height} of {original.width}x{original.height} pixels.</p>'
+        )
+    return f"""<section class="slider">
+<h3>{escape(comparison.name)}</h3>
+<div class="controls">
+<label>left {_select("left", [(n, t) for n, t, _ in pictures], left)}</label>
+<label>zoom {_select("zoom", [("fit", "fit"), ("1", "1:1"), ("2", "2:1")], "fit")}</label>
+<label>right {_select("right", [(n, t) for n, t, _ in pictures], right)}</label>
+</div>
+<div class="viewport"><div class="stage" data-width="{width}" data-height="{height}">
+{images}
+<div class="edge"></div>
+</div></div>
+<input type="range" min="0" max="100" step="0.1" value="50" aria-label="position of the edge">
+{note}{_version_table(comparison)}
+</section>"""
+
+
+def _select(name: str, options: Sequence[tuple[str, str]], chosen: str) -> str:
+    items = "".join(
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
+        for value, text in options
+    )
+    # Browsers would otherwise restore an earlier choice after a reload and show something else than they say.
+    return f'<select class="{name}" autocomplete="off">{items}</select>'
+
+
+def _version_table(comparison: Comparison) -> str:
+    names = [name for name in METRICS if any(name in version.metrics for version in comparison.versions)]
+    pixels = comparison.original.width * comparison.original.height
+    rows = [
+        [version.codec, f"{version.quality:g}", str(version.size), f"{version.size * 8 / pixels:.4f}"]
+        + [number(version.metrics[name]) if name in version.metrics else "" for name in names]
+        for version in comparison.versions
+    ]
+    header = ["codec", "quality", "bytes", "bpp", *(METRICS[name].label for name in names)]
+    return table(header, rows, emphasised=[0])
+
+
+def _shown_part(image: Image.Image) -> tuple[int, int, int, int]:
+    """The whole picture, or the middle of one that is too large."""
+    scale = min(1.0, (_LARGEST_SHOWN / (image.width * image.height)) ** 0.5)
+    width, height = int(image.width * scale), int(image.height * scale)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return left, top, left + width, top + height
+
+
+def _data_uri(image: Image.Image) -> str:
+    # Lossless, in the format that every browser shows and that is smaller than PNG.
+    file = io.BytesIO()
+    image.save(file, "WEBP", lossless=True, quality=50, method=3)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
