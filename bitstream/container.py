@@ -50,6 +50,7 @@ class Container:
     """A file that has been read. Alpha and tiles are decoded when asked for, from the buffer that was read.
 
     The buffer is kept alive and must not change; only the slices of the tiles asked for are copied from it.
+    Several threads may decode tiles of one container, each with its own reader.
 
     Args:
         header: size and model.

@@ -34,7 +34,7 @@ class SymbolEncoder:
 
     def __init__(self):
         self._coder = constriction.stream.queue.RangeEncoder()
-        self._marks: list[tuple[int, int, int]] = []
+        self._marks: list[tuple[int, int]] = []
 
     def encode(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
         """Append symbols.
@@ -66,8 +66,8 @@ class SymbolEncoder:
 
     def mark(self) -> None:
         """Remember this place between two symbols; `finish` says how many bytes it takes to get here."""
-        words, (lower, span) = self._coder.pos()
-        self._marks.append((words, lower, span))
+        words, (lower, _) = self._coder.pos()
+        self._marks.append((words, lower))
 
     def finish(self) -> tuple[bytes, list[int]]:
         """The stream, as short as it can be, and for every mark the shortest prefix that decodes up to it.
@@ -87,7 +87,7 @@ class SymbolEncoder:
             if stream < low + span:
                 break
         data = stream.to_bytes(4 * words + 8, "big").rstrip(b"\0")
-        return data, [_prefix_length(data, mark) for mark in self._marks]
+        return data, [_prefix_length(data, words, lower) for words, lower in self._marks]
 
 
 class SymbolDecoder:
@@ -152,12 +152,12 @@ def _blocks(frequencies: np.ndarray) -> list[slice]:
     return [slice(start, start + step) for start in range(0, len(frequencies), step)]
 
 
-def _prefix_length(data: bytes, mark: tuple[int, int, int]) -> int:
+def _prefix_length(data: bytes, words: int, lower: int) -> int:
     """Bytes of a stream that decode everything before a mark when zeros follow them.
 
-    They do if and only if the number that they make is still not below the lower end of the mark's interval.
+    They do if and only if the number that they make is not below the lower end of the interval at the mark,
+    of which `lower` is the 64 bits after the first `words` words.
     """
-    words, lower, _ = mark
     window = int.from_bytes(data[4 * words : 4 * words + 8].ljust(8, b"\0"), "big")
     room = (window - lower) % _WINDOW
     for cut in range(8, -1, -1):

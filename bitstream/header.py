@@ -69,7 +69,7 @@ class Header:
             ("downsampling exponent", self.downsample_log2, DOWNSAMPLE_LOG2),
             ("tile size exponent", self.tile_log2, TILE_LOG2),
         ):
-            if value not in allowed:
+            if not allowed.start <= value < allowed.stop:
                 raise CorruptHeader(f"{name} is {value}, not {allowed.start} to {allowed.stop - 1}")
         if len(self.model_id) != 4:
             raise CorruptHeader(f"model id has {len(self.model_id)} bytes, not 4")

@@ -91,12 +91,11 @@ class Payload:
         Raises:
             Truncated: a stage asked for is not all there, or no stage is.
         """
-        self._check_range(tile, 0)
+        self._check_range(tile, 0 if stages is None else stages - 1)
         complete = int(self._complete[tile])
         if complete < (stages or 1):
-            raise Truncated(f"{complete} stages of tile {tile} are there", max(self._missing, 1))
-        stages = complete if stages is None else stages
-        self._check_range(tile, stages - 1)
+            raise Truncated(f"only {complete} stages of tile {tile} are there", self._missing)
+        stages = stages or complete
         slices = [self.slice(tile, stage) for stage in range(stages)]
         return TileReader(tile, slices, self._checks[:stages, tile].tolist())
 

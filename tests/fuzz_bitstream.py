@@ -17,6 +17,7 @@ from pathlib import Path
 # Not the folder of this file, whose `bitstream` folder is not the package.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from bitstream.chunks import pack_chunk  # noqa: E402
 from tests.bitstream.fuzzing import exercise, mutants, seeds  # noqa: E402
 
 MEMORY = 1 << 30
@@ -57,9 +58,21 @@ def run_atheris(arguments: list[str]) -> None:
     files = seeds()
 
     def one_input(data: bytes) -> None:
-        # The first byte chooses the tables, the rest is the file.
-        if data:
-            exercise(data[1:], files[data[0] % len(files)][1])
+        """The first byte chooses a file and what to put into it, under a checksum that fits."""
+        if not data:
+            return
+        kind, number = divmod(data[0], 32)
+        original, tables = files[number % len(files)]
+        head = original[:20]
+        if kind == 0:
+            exercise(data[1:], tables)
+        elif kind == 1:
+            exercise(data[1:21] + pack_chunk(data[1:21], b"P", data[21:]), tables)
+        elif kind < 5:
+            exercise(head + pack_chunk(head, b"P", data[1:]), tables)
+        else:
+            tag = (b"A", b"i", b"e")[kind - 5]
+            exercise(head + pack_chunk(head, tag, data[1:]) + original[20:], tables)
 
     atheris.instrument_all()
     atheris.Setup([sys.argv[0], *arguments], one_input)

@@ -1,4 +1,4 @@
-"""Everything that can be done with a file, tried on damaged ones: nothing but `BitstreamError` may come out."""
+"""All that can be done with a file, done to damaged ones: nothing but `BitstreamError` may come out."""
 
 import random
 from collections import Counter

@@ -96,7 +96,7 @@ def test_truncation_at_every_byte():
         np.testing.assert_array_equal(container.payload.complete, complete)
         for tile in range(6):
             if complete[tile] < 4:
-                with pytest.raises(Truncated, match=f"{complete[tile]} stages of tile {tile} are there"):
+                with pytest.raises(Truncated, match=f"only {complete[tile]} stages of tile {tile}"):
                     container.payload.tile(tile, complete[tile] + 1)
     assert size == len(PLAIN) - 1
     assert complete.tolist() == [4] * 6
@@ -114,7 +114,7 @@ def test_truncated_file_decodes_as_far_as_it_reaches(lost):
 def test_all_of_a_truncated_tile_by_default():
     container = read(PLAIN[:-45], allow_truncated=True)
     assert [container.payload.tile(tile).stages for tile in range(6)] == container.payload.complete.tolist()
-    with pytest.raises(Truncated, match="0 stages of tile 5 are there"):
+    with pytest.raises(Truncated, match="only 0 stages of tile 5 are there"):
         read(PLAIN[: 23 + index_size(HEADER)], allow_truncated=True).payload.tile(5)
 
 
@@ -210,6 +210,12 @@ def test_salvage_of_an_intact_and_of_a_truncated_file():
     container = salvage(PLAIN[:-45])
     assert container.missing == 45
     assert len(container.payload.slice(5, 3)) < len(TILES[5].slices[3])
+
+
+@pytest.mark.parametrize(("tile", "stages"), [(6, None), (-1, None), (0, 5), (0, 0)])
+def test_tiles_and_stages_that_the_file_does_not_have(tile, stages):
+    with pytest.raises(IndexError):
+        read(PLAIN).payload.tile(tile, stages)
 
 
 def test_info():
