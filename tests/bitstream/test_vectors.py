@@ -110,6 +110,7 @@ MALFORMED = {
         CorruptChunk,
         "index and slices are 4294967284 bytes longer than the payload",
     ),
+    "slice_lengths_one_beyond": (CorruptChunk, "index and slices are 1 bytes longer than the payload"),
     "slice_lengths_use_up_index": (CorruptChunk, "the payload ends inside its index"),
     "slices_all_ones": (
         IndexMismatch,

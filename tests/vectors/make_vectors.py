@@ -189,6 +189,7 @@ def malformed() -> dict[str, bytes]:
     instead("slice_length_not_shortest", b"\x81\0" + body[1:])
     instead("slice_length_six_bytes", b"\x81\x80\x80\x80\x80\0" + body[1:])
     instead("slice_lengths_beyond_payload", b"\xff\xff\xff\xff\x0f" + body[1:])
+    instead("slice_lengths_one_beyond", bytes([body[0] + len(tiles[-1].slices[-1]) + 1]) + body[1:])
     instead("slice_lengths_use_up_index", (b"\xff\xff\xff\xff\x0f" * count)[:index])
     files["payload_cut_in_length"] = base[:22]
     files["payload_cut_before_index"] = base[: len(base) - len(body) - 4]
