@@ -20,6 +20,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
 from PIL import Image, features
@@ -121,23 +122,30 @@ class JpegXL(PillowCodec):
 
 
 class VQCodec(Codec):
-    """The codec of this package with its released model."""
+    """The codec of this package.
+
+    Args:
+        model: name or file of a model; the released one by default.
+    """
 
     name = "vqcodec"
     qualities = (0, 20, 40, 60, 80, 100)
     fine_qualities = range(0, 101)
 
-    def __init__(self) -> None:
-        import vqcodec
+    def __init__(self, model: str | None = None) -> None:
+        from vqcodec import __version__
+        from vqcodec.codec import Codec as Model
 
-        self._codec = vqcodec.Codec.load()
-        self.settings = f"vqcodec {vqcodec.__version__}"
+        self._model = Model.load(model)
+        if model is not None:
+            self.name = f"vqcodec@{Path(model).stem}"
+        self.settings = f"vqcodec {__version__}, model {self._model.model_id.hex()}"
 
     def compress(self, image: Image.Image, quality: float) -> bytes:
-        return self._codec.compress(image, quality=quality)
+        return self._model.compress(image, quality)
 
     def decompress(self, data: bytes) -> Image.Image:
-        return self._codec.decompress(data).convert("RGB")
+        return self._model.decompress(data).convert("RGB")
 
 
 def _compressai(model: str) -> Callable[[], Codec]:
@@ -161,7 +169,7 @@ CODECS: dict[str, Callable[[], Codec]] = {
 
 
 def load_codec(name: str) -> Codec:
-    """A codec by name from `CODECS`, or anybody's as `module:Class` or `module:instance`.
+    """A codec by name from `CODECS`, another model as `vqcodec@FILE`, or anybody's as `module:Class`.
 
     Modules are looked for in the current directory too.
 
@@ -171,9 +179,11 @@ def load_codec(name: str) -> Codec:
     """
     if name in CODECS:
         return CODECS[name]()
+    if name.startswith("vqcodec@"):
+        return VQCodec(name.removeprefix("vqcodec@"))
     module_name, colon, attribute = name.partition(":")
     if not colon:
-        raise ValueError(f"no codec {name!r}: choose from {', '.join(CODECS)}, or give module:Class")
+        raise ValueError(f"no codec {name!r}: choose from {', '.join(CODECS)}, vqcodec@FILE, or module:Class")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:

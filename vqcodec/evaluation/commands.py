@@ -57,7 +57,8 @@ _existing = click.Path(exists=True, path_type=Path)
     type=_List(),
     default="vqcodec,jpeg,webp,avif,jxl",
     show_default=True,
-    help=f"The codec under test first. Known: {', '.join(CODECS)}; your own as module:Class.",
+    help=f"The codec under test first. Known: {', '.join(CODECS)}; "
+    "vqcodec@FILE for another model; module:Class for your own.",
 )
 @click.option(
     "--qualities",

@@ -46,10 +46,10 @@ class PatchFeatures:
     @torch.inference_mode()
     def __call__(self, image: Image.Image) -> np.ndarray:
         """Features (P, 256), 0..1, float32, of the P whole patches that fit beside each other, row by row."""
+        if min(image.size) < PATCH:
+            return np.zeros((0, 256), np.float32)
         patches = to_tensor(image)[0].unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH)
         patches = patches.permute(1, 2, 0, 3, 4).reshape(-1, 3, PATCH, PATCH)
-        if not len(patches):
-            return np.zeros((0, 256), np.float32)
         vectors = []
         for batch in patches.split(32):
             with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):

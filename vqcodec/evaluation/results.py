@@ -1,6 +1,7 @@
 """What was measured: a CSV row per image, codec and quality, and mean curves in CompressAI's schema."""
 
 import csv
+import io
 import json
 import math
 import os
@@ -90,10 +91,9 @@ class ResultsFile:
 
     def _cells(self, row: Row) -> list[str]:
         fixed = [row.image, row.pixels, row.width, row.height, row.codec, row.settings, row.quality, row.size]
-        fixed += [f"{row.bpp:.6f}", f"{row.encode_seconds:.4f}", f"{row.decode_seconds:.4f}"]
-        return [str(cell) for cell in fixed] + [
-            f"{row.metrics[name]:.7g}" if name in row.metrics else "" for name in self._metrics
-        ]
+        fixed += [f"{row.bpp:.6f}", row.encode_seconds, row.decode_seconds]
+        # All digits, so that a continued run ends with the same means as one that went through.
+        return [str(cell) for cell in fixed] + [str(row.metrics.get(name, "")) for name in self._metrics]
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -103,20 +103,18 @@ def read_rows(path: Path) -> list[Row]:
         ValueError: the file is not a results file.
     """
     with path.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+        text = file.read()
+    whole = text[: text.rfind("\n") + 1]
     rows = []
-    for number, line in enumerate(lines):
+    for number, line in enumerate(csv.DictReader(io.StringIO(whole, newline="")), start=2):
         try:
             rows.append(_parse(line))
         except (KeyError, TypeError, ValueError) as error:
-            if number < len(lines) - 1:
-                raise ValueError(f"{path} is not a results file: line {number + 2}: {error!r}") from error
+            raise ValueError(f"{path} is not a results file: line {number}: {error!r}") from error
     return rows
 
 
 def _parse(line: dict[str, str]) -> Row:
-    if None in line.values():
-        raise ValueError("cells are missing")
     return Row(
         image=line["image"],
         pixels=int(line["pixels"]),

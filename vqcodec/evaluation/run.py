@@ -203,8 +203,8 @@ def _measure(task: Task) -> Row:
         settings=codec.settings,
         quality=task.quality,
         size=len(data),
-        encode_seconds=encoded - start,
-        decode_seconds=end - encoded,
+        encode_seconds=round(encoded - start, 4),
+        decode_seconds=round(end - encoded, 4),
         metrics=values,
     )
 

@@ -1,0 +1,94 @@
+"""The codecs behind their interface, a codec of one's own, and the search for a file of a given size."""
+
+import io
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image, features
+
+from tests.evaluation.pictures import scene
+from vqcodec.evaluation.codecs import Codec, load_codec, quality_for_size
+
+PEERS = [
+    "jpeg",
+    pytest.param("webp", marks=pytest.mark.skipif(not features.check("webp"), reason="Pillow without WebP")),
+    pytest.param("avif", marks=pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")),
+    pytest.param("jxl", marks=pytest.mark.skipif(not find_spec("pillow_jxl"), reason="no pillow-jxl-plugin")),
+]
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_makes_whole_files_that_grow_with_quality(name: str) -> None:
+    codec = load_codec(name)
+    image = scene(96, 80)
+    files = [codec.compress(image, quality) for quality in (codec.qualities[0], codec.qualities[-1])]
+    assert len(files[0]) < len(files[1])
+    with Image.open(io.BytesIO(files[0])) as opened:
+        assert opened.size == image.size
+    decoded = codec.decompress(files[1])
+    assert decoded.mode == "RGB"
+    assert decoded.size == image.size
+    assert codec.settings
+
+
+MY_CODEC = """
+from vqcodec.evaluation.codecs import Codec
+from PIL import Image
+
+class Halver(Codec):
+    name = "halver"
+    qualities = (1, 2)
+
+    def compress(self, image, quality):
+        return bytes([image.width, image.height]) + image.tobytes()
+
+    def decompress(self, data):
+        return Image.frombytes("RGB", (data[0], data[1]), data[2:])
+
+class Unfinished:
+    name = "unfinished"
+"""
+
+
+def test_a_codec_of_ones_own_is_found_in_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "halver_of_a_test.py").write_text(MY_CODEC)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    codec = load_codec("halver_of_a_test:Halver")
+    image = scene(20, 10)
+    assert codec.decompress(codec.compress(image, 1)).tobytes() == image.tobytes()
+    with pytest.raises(ValueError, match="lacks qualities, compress, decompress"):
+        load_codec("halver_of_a_test:Unfinished")
+    with pytest.raises(ValueError, match="cannot be imported"):
+        load_codec("halver_of_a_test:Missing")
+
+
+def test_unknown_names_say_what_there_is() -> None:
+    with pytest.raises(ValueError, match="jpeg, webp, avif"):
+        load_codec("gif")
+
+
+class Steps(Codec):
+    """Files of 10, 20, 20, 40 and 80 bytes."""
+
+    name = "steps"
+    qualities = (1, 2, 3, 4, 5)
+
+    def compress(self, image: Image.Image, quality: float) -> bytes:
+        return bytes((10, 20, 20, 40, 80)[int(quality) - 1])
+
+    def decompress(self, data: bytes) -> Image.Image:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("size", "above", "below"),
+    [(5, 10, 10), (10, 10, 10), (11, 20, 10), (20, 20, 20), (39, 40, 20), (80, 80, 80), (99, 80, 80)],
+)
+def test_search_for_a_size(size: int, above: int, below: int) -> None:
+    image = Image.new("RGB", (1, 1))
+    assert len(quality_for_size(Steps(), image, size)[1]) == above
+    assert len(quality_for_size(Steps(), image, size, at_least=False)[1]) == below

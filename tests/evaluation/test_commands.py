@@ -1,0 +1,181 @@
+"""`evaluate` and `compare` from the command line to the files they write, with real processes."""
+
+import csv
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.evaluation.pictures import scene
+from vqcodec.evaluation.commands import compare_command, evaluate_command
+
+pytestmark = pytest.mark.skipif(
+    not all(find_spec(package) for package in ("matplotlib", "scipy", "stlpips_pytorch")),
+    reason="the extra [bench] is not installed",
+)
+PUBLISHED = Path(__file__).parents[2] / "benchmarks" / "published" / "jpeg.json"
+
+COUNTING_CODEC = '''
+"""Blocks of n x n pixels, each by its mean; notes every call in a file, whichever process it is in."""
+
+from pathlib import Path
+
+from PIL import Image
+from vqcodec.evaluation.codecs import Codec
+
+
+class Blocks(Codec):
+    name = "blocks"
+    qualities = (1, 2)
+    settings = "version 1"
+
+    def compress(self, image, quality):
+        with Path(__file__).with_name("calls.txt").open("a") as file:
+            file.write("call\\n")
+        small = image.reduce(16 // int(quality))
+        return bytes((*divmod(image.width, 256), *divmod(image.height, 256), small.width)) + small.tobytes()
+
+    def decompress(self, data):
+        small = Image.frombytes("RGB", (data[4], (len(data) - 5) // 3 // data[4]), data[5:])
+        return small.resize((data[0] * 256 + data[1], data[2] * 256 + data[3]))
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory with two photos and a codec."""
+    (tmp_path / "photos").mkdir()
+    scene(144, 128).save(tmp_path / "photos" / "a.png")
+    scene(128, 96, seed=1).save(tmp_path / "photos" / "b.jpg")
+    (tmp_path / "blocks_of_a_test.py").write_text(COUNTING_CODEC)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def evaluate(*arguments: str) -> Result:
+    command = [
+        "photos",
+        "--codecs",
+        "blocks_of_a_test:Blocks,jpeg",
+        "--qualities",
+        "jpeg=5,50",
+        "--workers",
+        "2",
+    ]
+    return CliRunner().invoke(evaluate_command, [*command, "--metrics", "psnr,kid", *arguments])
+
+
+def calls(folder: Path) -> int:
+    return (folder / "calls.txt").read_text().count("call")
+
+
+def test_a_run_is_written_continued_and_measured_again_where_it_must(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = evaluate("--overlay", str(PUBLISHED), "--report", "--pictures", "1", "--bpp", "0.5")
+    assert result.exit_code == 0, result.output
+    out = folder / "results"
+    with (out / "rows.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8
+    assert {row["image"] for row in rows} == {"photos/a.png", "photos/b.jpg"}
+    for row in rows:
+        pixels = int(row["width"]) * int(row["height"])
+        assert float(row["bpp"]) == pytest.approx(8 * int(row["size"]) / pixels, abs=1e-6)
+    curve = json.loads((out / "blocks.json").read_text())
+    assert curve["description"] == "version 1"
+    assert {"bpp", "psnr-rgb", "kid", "kid-standard-error", "quality"} <= curve["results"].keys()
+    page = (out / "report.html").read_text()
+    assert "JPEG, published" in page
+    assert 'data-codec="blocks"' in page
+    assert str(folder) not in page
+    assert (out / "rate-distortion.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "rate-distortion.svg").exists()
+    assert "blocks,jpeg" in (out / "bdrate.csv").read_text()
+
+    # Stopped while the last row was being written, with one picture changed since.
+    before = calls(folder)
+    whole = (out / "rows.csv").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    lost = next(i for i, line in enumerate(lines) if line.startswith(b"photos/a.png") and b"blocks" in line)
+    (out / "rows.csv").write_bytes(b"".join(lines[:lost] + lines[lost + 1 :] + [lines[lost][:-4]]))
+    scene(128, 96, seed=2).save(folder / "photos" / "b.jpg")
+    result = evaluate()
+    assert result.exit_code == 0, result.output
+    assert calls(folder) - before == 1 + 2
+    with (out / "rows.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 8
+
+    before = calls(folder)
+    curve = (out / "blocks.json").read_text()
+    assert evaluate().exit_code == 0
+    assert calls(folder) == before
+    assert (out / "blocks.json").read_text() == curve
+
+    source = folder / "blocks_of_a_test.py"
+    source.write_text(source.read_text().replace("version 1", "version 1.1"))
+    monkeypatch.delitem(sys.modules, "blocks_of_a_test")
+    assert evaluate().exit_code == 0
+    assert calls(folder) - before == 4
+    assert "version 1.1" in (out / "blocks.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--codecs", "gif"], "no codec 'gif': choose from vqcodec, jpeg"),
+        (["--codecs", "jpeg", "--metrics", "vmaf"], "no metric 'vmaf'"),
+        (["--codecs", "jpeg", "--qualities", "jpeg"], "not of the form"),
+    ],
+)
+def test_mistakes_are_one_line(folder: Path, arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(evaluate_command, ["photos", *arguments])
+    assert result.exit_code != 0
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_folder_without_pictures(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    result = CliRunner().invoke(evaluate_command, ["empty", "--codecs", "jpeg"])
+    assert result.exit_code == 1
+    assert "no pictures in empty" in result.output
+
+
+def test_a_file_that_is_no_picture_is_named(folder: Path) -> None:
+    (folder / "photos" / "c.png").write_bytes(b"no")
+    result = CliRunner().invoke(evaluate_command, ["photos", "--codecs", "jpeg"])
+    assert result.exit_code == 1
+    assert "c.png" in result.output
+
+
+def test_a_codec_that_fails_is_named_with_picture_and_quality(folder: Path) -> None:
+    source = folder / "blocks_of_a_test.py"
+    source.write_text(
+        source.read_text().replace("small = Image", "raise OSError('out of blocks')\n        small = Image")
+    )
+    result = evaluate("--metrics", "psnr")
+    assert result.exit_code == 1
+    assert "blocks_of_a_test:Blocks at quality" in result.output
+    assert "OSError: out of blocks" in result.output
+
+
+def test_compare_writes_a_page(folder: Path) -> None:
+    arguments = [
+        "photos/a.png",
+        "-o",
+        "page.html",
+        "--codecs",
+        "blocks_of_a_test:Blocks,jpeg",
+        "--bpp",
+        "0.4",
+    ]
+    result = CliRunner().invoke(compare_command, arguments)
+    assert result.exit_code == 0, result.output
+    page = (folder / "page.html").read_text()
+    assert "a.png at 0.4 bpp" in page
+    assert page.count("<img ") == 3
