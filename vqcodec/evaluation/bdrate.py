@@ -59,6 +59,23 @@ def bd_rate(
     return BDRate(float(np.expm1(difference) * 100), sign * low, sign * high, (high - low) / union)
 
 
+def value_at(points: Sequence[tuple[float, float]], rate: float) -> float | None:
+    """The quality of a curve at a rate, PCHIP-interpolated over log rate; None outside its rates.
+
+    Args:
+        points: (rate, quality) points, at least two, of different rates above 0.
+        rate: in the same unit.
+
+    Raises:
+        MissingExtraError: `scipy` is not installed.
+    """
+    interpolate = require("scipy.interpolate", "scipy", "interpolating curves")
+    rates, qualities = zip(*sorted(points), strict=True)
+    if not rates[0] <= rate <= rates[-1]:
+        return None
+    return float(interpolate.PchipInterpolator(np.log(rates), qualities)(np.log(rate)))
+
+
 def _improving(points: Sequence[tuple[float, float]], sign: int) -> tuple[list[float], list[float]]:
     """Rising qualities and their log rates, without the points that a cheaper one equals or beats."""
     qualities: list[float] = []

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from vqcodec.errors import VqcodecError
 from vqcodec.evaluation.codecs import CODECS, Codec, load_codec
 from vqcodec.evaluation.comparison import Comparison, compare
 from vqcodec.evaluation.environment import usable_cores
@@ -133,7 +134,7 @@ def evaluate_command(
         published = [read_curve(path) for path in overlay]
         curves = evaluate(originals, codecs, metrics, out, dict(qualities), workers)
         _write(curves + published, originals, codecs, metrics, out, with_report, pictures, bpp)
-    except (ValueError, MissingExtraError) as error:
+    except (ValueError, MissingExtraError, VqcodecError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         raise click.ClickException(f"stopped; the same command continues from {out}") from None
@@ -213,7 +214,7 @@ def compare_command(
     try:
         loaded = [load_codec(name) for name in codecs]
         comparisons = _comparisons([(photo.name, photo)], loaded, bpp, metrics)
-    except (ValueError, MissingExtraError) as error:
+    except (ValueError, MissingExtraError, VqcodecError) as error:
         raise click.ClickException(str(error)) from error
     output.write_text(comparison_page(comparisons), encoding="utf-8")
     click.echo(output)

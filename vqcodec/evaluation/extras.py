@@ -23,9 +23,12 @@ def require(module: str, package: str, purpose: str, install: str = "'vqcodec[be
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise missing(package, purpose, install) from error
+        raise missing(package, purpose, install, cause=error) from error
 
 
-def missing(package: str, purpose: str, install: str = "'vqcodec[bench]'") -> MissingExtraError:
+def missing(
+    package: str, purpose: str, install: str = "'vqcodec[bench]'", cause: ImportError | None = None
+) -> MissingExtraError:
     """The error for a package that is not there, for callers that do not look for it by importing it."""
-    return MissingExtraError(f"{package}, which {purpose} needs, is missing or broken: pip install {install}")
+    why = f" ({str(cause).splitlines()[0]})" if cause and str(cause) else ""
+    return MissingExtraError(f"{package}, which {purpose} needs, cannot be used{why}: pip install {install}")

@@ -39,7 +39,11 @@ class ModelConfig:
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
         """Read what `to_json` wrote. Raises `ValueError` on unknown or missing fields."""
-        values = json.loads(text)
+        return cls.from_fields(json.loads(text))
+
+    @classmethod
+    def from_fields(cls, values: dict) -> ModelConfig:
+        """Build from a dictionary of all fields. Raises `ValueError` on unknown or missing ones."""
         names = {field.name for field in fields(cls)}
         if set(values) != names:
             raise ValueError(f"model configuration has fields {sorted(values)}, expected {sorted(names)}")

@@ -24,9 +24,15 @@ class Quantized:
 
 
 class ResidualVectorQuantizer(nn.Module):
-    """S codebooks of K codewords (SoundStream, 2021; RQ-VAE, CVPR 2022).
+    """S codebooks of K codewords (SoundStream, 2021; RQ-VAE, CVPR 2022), entropy-constrained.
 
-    Codeword 0 of every stage after the first is the zero vector: "nothing to add here".
+    Codeword 0 of every stage after the first is the zero vector: "nothing to add here". The rate of a
+    codeword is looked up in two tables per stage, one for positions where the stage before chose
+    codeword 0 and one for all others (`rate_context`).
+
+    Buffers:
+        codebooks: (S, K, D).
+        bits: (S, 2, K), estimated rate of every codeword in bits.
     """
 
     def __init__(self, stages: int, codebook_size: int, dim: int) -> None:
@@ -34,26 +40,35 @@ class ResidualVectorQuantizer(nn.Module):
         codebooks = torch.randn(stages, codebook_size, dim) / dim**0.5
         codebooks[1:, 0] = 0
         self.register_buffer("codebooks", codebooks)
+        self.register_buffer("bits", torch.full((stages, 2, codebook_size), codebook_size).log2())
 
     @property
     def stages(self) -> int:
         return self.codebooks.shape[0]
 
     @torch.no_grad()
-    def quantize(self, latents: Tensor, stages: int | None = None) -> Quantized:
-        """Choose the nearest codeword, stage by stage.
+    def quantize(
+        self, latents: Tensor, stages: int | None = None, lagrangian: Tensor | float | None = None
+    ) -> Quantized:
+        """Choose codewords greedily, stage by stage: least |residual - codeword|^2 + lagrangian * bits.
 
         Args:
             latents: (N, D) float32.
             stages: how many stages to run, all by default.
+            lagrangian: price of a bit in squared latent units, a number or (N,); none means nearest codeword.
         """
         residual = latents
         total = torch.zeros_like(latents)
-        indices, residuals, partial = [], [], []
-        for codebook in self.codebooks[:stages]:
+        indices: list[Tensor] = []
+        residuals, partial = [], []
+        for stage, codebook in enumerate(self.codebooks[:stages]):
             residuals.append(residual)
-            distance = torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
-            index = distance.argmin(1)
+            cost = torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
+            if lagrangian is not None:
+                context = rate_context(indices, len(latents))
+                price = torch.as_tensor(lagrangian, dtype=cost.dtype).expand(len(latents))
+                cost += price[:, None] * self.bits[stage][context]
+            index = cost.argmin(1)
             codeword = codebook[index]
             residual = residual - codeword
             total = total + codeword
@@ -61,6 +76,24 @@ class ResidualVectorQuantizer(nn.Module):
             partial.append(total)
         return Quantized(torch.stack(indices, 1), torch.stack(residuals), torch.stack(partial))
 
+    def rate(self, indices: Tensor) -> Tensor:
+        """Estimated rate of `indices` (N, s) int64 in bits, (N,)."""
+        columns = list(indices.unbind(1))
+        return sum(
+            self.bits[stage][rate_context(columns[:stage], len(column)), column]
+            for stage, column in enumerate(columns)
+        )
+
     def dequantize(self, indices: Tensor) -> Tensor:
         """Sum the codewords of `indices` (N, s) int64, s <= S, to (N, D)."""
         return sum(self.codebooks[stage][index] for stage, index in enumerate(indices.unbind(1)))
+
+
+def rate_context(indices: list[Tensor], count: int) -> Tensor:
+    """The rate table of the next stage: 1 where the stage before chose codeword 0, else 0; (N,) int64.
+
+    The second stage follows the first, whose codeword 0 is one like any other, so it has context 0 throughout.
+    """
+    if len(indices) < 2:
+        return torch.zeros(count, dtype=torch.int64)
+    return (indices[-1] == 0).long()

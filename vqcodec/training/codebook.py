@@ -1,11 +1,14 @@
-"""Learning the codebooks: exponential moving averages and restart of dead codewords."""
+"""Learning the codebooks and their rates: exponential moving averages, restart of dead codewords."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from vqcodec.model.quantizer import Quantized, ResidualVectorQuantizer
+from vqcodec.model.quantizer import Quantized, ResidualVectorQuantizer, rate_context
+
+# Least running count that a rate is computed from: a codeword is never priced higher than this makes it.
+LEAST_COUNT = 0.02
 
 
 class CodebookLearner:
@@ -15,7 +18,7 @@ class CodebookLearner:
     batch, and its running statistics with it: otherwise the old mean would pull it back at once.
 
     Args:
-        quantizer: its `codebooks` buffer is updated in place.
+        quantizer: its `codebooks` and `bits` buffers are updated in place.
         decay: of the running counts and sums.
         dead_below: running count per batch under which a codeword is restarted.
     """
@@ -29,6 +32,7 @@ class CodebookLearner:
         stages, size, _ = quantizer.codebooks.shape
         self.counts = torch.ones(stages, size)
         self.sums = quantizer.codebooks.clone()
+        self.context_counts = torch.ones(stages, 2, size)
         self.initialised = False
         self.restarts = 0
 
@@ -57,6 +61,9 @@ class CodebookLearner:
             total = torch.zeros_like(codebook).index_add_(0, index, residual)
             self.counts[stage].lerp_(count, 1 - self.decay)
             self.sums[stage].lerp_(total, 1 - self.decay)
+            context = rate_context(list(quantized.indices[:, :stage].unbind(1)), len(index))
+            pairs = torch.bincount(context * len(codebook) + index, minlength=2 * len(codebook))
+            self.context_counts[stage].lerp_(pairs.view(2, -1).float(), 1 - self.decay)
             dead = (self.counts[stage] < self.dead_below).nonzero().flatten()
             if stage:
                 dead = dead[dead != 0]
@@ -64,15 +71,19 @@ class CodebookLearner:
                 pick = torch.randint(len(residual), (len(dead),), generator=generator)
                 self.sums[stage][dead] = residual[pick]
                 self.counts[stage][dead] = 1.0
+                self.context_counts[stage][:, dead] = 0.5
                 self.restarts += len(dead)
             codebook.copy_(self.sums[stage] / self.counts[stage].clamp_min(1e-6)[:, None])
             if stage:
                 codebook[0] = 0
+            counts = self.context_counts[stage].clamp_min(LEAST_COUNT)
+            self.quantizer.bits[stage] = (counts.sum(1, keepdim=True) / counts).log2()
 
     def state_dict(self) -> dict:
         return {
             "counts": self.counts,
             "sums": self.sums,
+            "context_counts": self.context_counts,
             "initialised": self.initialised,
             "restarts": self.restarts,
         }
@@ -80,5 +91,6 @@ class CodebookLearner:
     def load_state_dict(self, state: dict) -> None:
         self.counts.copy_(state["counts"])
         self.sums.copy_(state["sums"])
+        self.context_counts.copy_(state["context_counts"])
         self.initialised = state["initialised"]
         self.restarts = state["restarts"]

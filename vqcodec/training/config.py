@@ -92,7 +92,7 @@ class TrainConfig:
         """Read a recipe. Raises `ValueError` that names the file and the unknown or missing field."""
         try:
             values = json.loads(path.read_text())
-            model = ModelConfig.from_json(json.dumps(values.pop("model")))
+            model = ModelConfig.from_fields(values.pop("model"))
             phases = tuple(_known(Phase, phase) for phase in values.pop("phases"))
             return _known(cls, values | {"model": model, "phases": phases})
         except (KeyError, TypeError, ValueError, AttributeError) as error:

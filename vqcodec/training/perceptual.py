@@ -82,8 +82,10 @@ def _pad_inside(conv: nn.Conv2d) -> None:
 
 
 class PerceptualDistance(nn.Module):
-    """Mean squared difference of channel-normalised features, averaged over depths (LPIPS, CVPR 2018, without its
-    learned weights)."""
+    """Squared difference of channel-normalised features, averaged over positions and depths.
+
+    This is LPIPS (CVPR 2018) without its learned weights.
+    """
 
     def __init__(self, taps: tuple[int, ...] = (0, 2, 4, 10)) -> None:
         super().__init__()

@@ -93,9 +93,8 @@ class Trainer:
         pictures = self.crops.batch(self.rng, phase.batch, phase.crop).contiguous(
             memory_format=torch.channels_last
         )
-        losses, decoded = self.generator_losses(phase, pictures)
-        total = losses["total"]
-        total.backward()
+        losses = self.generator_losses(phase, pictures)
+        losses["total"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         if torch.isfinite(norm):
             for optimiser in self.optimisers:
@@ -106,11 +105,11 @@ class Trainer:
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         self.window.append(
-            {name: float(value) for name, value in losses.items()} | {"gradient": float(norm), "lr": rate}
+            {name: value.item() for name, value in losses.items()} | {"gradient": norm.item(), "lr": rate}
         )
         self.step += 1
 
-    def generator_losses(self, phase: Phase, pictures: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def generator_losses(self, phase: Phase, pictures: Tensor) -> dict[str, Tensor]:
         count = len(pictures)
         with autocast():
             raw = self.model.encoder(pictures).float()
@@ -128,7 +127,8 @@ class Trainer:
         if phase.quantize:
             if not self.learner.initialised:
                 self.learner.initialise(flat.detach(), self.generator)
-            quantized = self.model.quantizer.quantize(flat.detach())
+            lagrangian = self.draw_lagrangian(phase, count).repeat_interleave(len(flat) // count)
+            quantized = self.model.quantizer.quantize(flat.detach(), lagrangian=lagrangian)
             if phase.train_encoder and torch.isfinite(rms):
                 self.learner.update(quantized, self.generator)
             for stage, index in enumerate(quantized.indices.unbind(1)):
@@ -142,14 +142,26 @@ class Trainer:
 
         error = decoded - pictures
         l1, mse = error.abs().mean(), error.square().mean()
-        # Half of the crops suffice for the perceptual gradient, at half of its cost, which is that of the codec.
+        # Half of the crops suffice for the perceptual gradient; on all of them it costs as much as the codec.
         half = (count + 1) // 2
         perceptual = self.perceptual(decoded[:half], pictures[:half]).mean()
         total = (
             phase.l1 * l1 + phase.mse * mse + phase.perceptual * perceptual + phase.commitment * commitment
         )
-        losses = {"total": total, "l1": l1, "mse": mse, "perceptual": perceptual, "commitment": commitment}
-        return losses, decoded
+        bits = torch.zeros(()) if not phase.quantize else self.model.quantizer.rate(quantized.indices).mean()
+        return {
+            "total": total,
+            "l1": l1,
+            "mse": mse,
+            "perceptual": perceptual,
+            "commitment": commitment,
+            "bits": bits,
+        }
+
+    def draw_lagrangian(self, phase: Phase, count: int) -> Tensor:
+        """One price of a bit per crop: none for a quarter of them, else log-uniform over 1.5 decades."""
+        draws = torch.rand(2, count, generator=self.generator)
+        return torch.where(draws[0] < 0.25, 0.0, phase.rate * 10 ** (-1.5 * draws[1]))
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -196,9 +208,8 @@ class Trainer:
             # A window of few crops cannot touch all codewords: judge against what it could touch.
             reach = 1 - math.exp(-float(self.assignments[0].sum()) / self.assignments.shape[1])
             if float(usage.min()) < USAGE_ALARM * reach:
-                bar.write(
-                    f"step {self.step}: alarm: stage {int(usage.argmin())} uses {float(usage.min()):.0%} of its codewords"
-                )
+                worst = int(usage.argmin())
+                bar.write(f"step {self.step}: alarm: stage {worst} uses {usage[worst]:.0%} of its codewords")
         else:
             usage = perplexity = torch.zeros(self.config.model.stages)
         row |= {f"usage{s}": f"{float(u):.3f}" for s, u in enumerate(usage)}

@@ -35,7 +35,7 @@ class Validator:
 
     @torch.no_grad()
     def measure(self, model: VQGAN) -> dict[str, str]:
-        """PSNR in dB, MS-SSIM and perceptual distance per number of stages, and the share of codewords used."""
+        """PSNR in dB, MS-SSIM and perceptual distance per number of stages; share of codewords used."""
         model.eval()
         indices = []
         sums: dict[str, list[Tensor]] = {}

@@ -1,0 +1,113 @@
+"""Model files: find, check, read and write them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from vqcodec.errors import ModelError
+from vqcodec.model import VQGAN, ModelConfig
+
+DEFAULT_MODEL = "photo"
+FORMAT = "vqcodec-model-1"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that has been read.
+
+    Attributes:
+        path: where it came from.
+        model: the network, float32, in evaluation mode.
+        model_id: first 4 bytes of the SHA-256 of the file; every `.vqc` file carries it.
+        tables: (S, 2, K) uint32 frequencies of the indices, each row summing to 2**16.
+    """
+
+    path: Path
+    model: VQGAN
+    model_id: bytes
+    tables: np.ndarray
+
+
+def find_model(name: str | os.PathLike | None = None) -> Path:
+    """The path of a model: a file, or the name of a released model ("photo" by default).
+
+    Raises:
+        ModelError: there is no such file and no such released model.
+    """
+    name = DEFAULT_MODEL if name is None else name
+    if Path(name).is_file():
+        return Path(name)
+    released = Path(str(files("vqcodec"))) / "models" / f"{name}.safetensors"
+    if released.is_file():
+        return released
+    known = sorted(path.stem for path in released.parent.glob("*.safetensors"))
+    raise ModelError(
+        f"{name}: no such model file, and not a released model ({', '.join(known) or 'none installed'})"
+    )
+
+
+def load_model(name: str | os.PathLike | None = None) -> ModelFile:
+    """Read a model file.
+
+    Raises:
+        ModelError: the file is missing, damaged, or not a model of this version.
+    """
+    path = find_model(name)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).digest()
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        if metadata.get("format") != FORMAT:
+            raise ModelError(f"{path}: not a {FORMAT} file")
+        tables = tensors.pop("tables").numpy().astype(np.uint32)
+        # Meta construction skips the random initialisation that the file replaces at once.
+        with torch.device("meta"):
+            model = VQGAN(ModelConfig.from_json(metadata["config"]))
+        model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: cannot read the model: {error}") from error
+    return ModelFile(path, model.eval().requires_grad_(False), digest[:4], tables)
+
+
+def save_model(path: Path, model: VQGAN, tables: np.ndarray, notes: dict[str, str] | None = None) -> bytes:
+    """Write a model file, weights as float16, and return its model id.
+
+    Args:
+        path: file to write, replaced in one move.
+        model: the network.
+        tables: (S, 2, K) integer frequencies, each row summing to 2**16, every entry at least 1.
+        notes: further text metadata, such as training steps.
+    """
+    tensors = {key: value.half().contiguous() for key, value in model.state_dict().items()}
+    tensors["latent_rms"] = model.latent_rms.float()
+    # Frequencies are below 2**16 as long as every codeword keeps at least 1.
+    tensors["tables"] = torch.from_numpy(tables.astype(np.uint16))
+    metadata = {"format": FORMAT, "config": model.config.to_json(), **(notes or {})}
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata={key: str(value) for key, value in sorted(metadata.items())})
+    os.replace(temporary, path)
+    return hashlib.sha256(path.read_bytes()).digest()[:4]
+
+
+def frequencies(counts: np.ndarray, total: int = 1 << 16) -> np.ndarray:
+    """Turn counts (..., K) into integer frequencies of at least 1 that sum to `total` along the last axis."""
+    counts = np.asarray(counts, np.float64)
+    size = counts.shape[-1]
+    share = counts / np.maximum(counts.sum(-1, keepdims=True), 1e-300)
+    exact = share * (total - size)
+    result = np.floor(exact).astype(np.int64) + 1
+    # What rounding down left over goes to the largest remainders.
+    order = np.argsort(result - 1 - exact, axis=-1, kind="stable")
+    left = total - result.sum(-1, keepdims=True)
+    np.put_along_axis(result, order, np.take_along_axis(result, order, -1) + (np.arange(size) < left), -1)
+    return result.astype(np.uint32)
