@@ -92,7 +92,7 @@ class ResidualVectorQuantizer(nn.Module):
 def rate_context(indices: list[Tensor], count: int) -> Tensor:
     """The rate table of the next stage: 1 where the stage before chose codeword 0, else 0; (N,) int64.
 
-    The second stage follows the first, whose codeword 0 is one like any other, so it has context 0 throughout.
+    The second stage follows the first, whose codeword 0 is one like any other, so it has context 0.
     """
     if len(indices) < 2:
         return torch.zeros(count, dtype=torch.int64)

@@ -31,7 +31,7 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Momentum orthogonalised by Newton-Schulz (Jordan et al. 2024), for parameters of two or more dimensions.
+    """Momentum orthogonalised by Newton-Schulz (Jordan et al. 2024), for parameters of two or more sides.
 
     Kernels (out, in, kh, kw) are flattened to (out, in*kh*kw). The update is scaled by 0.2 sqrt(max side),
     which gives it the root mean square of an AdamW update (Liu et al. 2025), so learning rates carry over.
