@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from vqcodec.evaluation.bdrate import bd_rate
+from vqcodec.evaluation.bdrate import bd_rate, value_at
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,12 @@ def test_the_range_is_what_both_curves_cover() -> None:
 def test_order_does_not_matter_and_points_that_never_pay_are_left_out() -> None:
     useless = [(0.5, 31.0), (0.9, math.inf)]
     assert bd_rate(CURVE[::-1] + useless, CURVE).percent == pytest.approx(0)
+
+
+def test_quality_at_a_rate_passes_through_the_points_and_does_not_extrapolate() -> None:
+    for rate, quality in CURVE:
+        assert value_at(CURVE[::-1], rate) == pytest.approx(quality)
+    straight = [(rate, 20 + 3 * math.log2(rate)) for rate in (0.1, 0.2, 0.4)]
+    assert value_at(straight, 0.3) == pytest.approx(20 + 3 * math.log2(0.3))
+    assert value_at(CURVE, 0.09) is None
+    assert value_at(CURVE, 0.81) is None
