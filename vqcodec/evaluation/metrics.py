@@ -206,10 +206,18 @@ class Scorer:
 
 def _lpips() -> Callable[[Tensor, Tensor], Tensor]:
     library = require("lpips", "lpips", "metric lpips-alex", install="lpips torchvision")
-    return library.LPIPS(net="alex", verbose=False).eval()
+    return _with_weights(LPIPS_ALEX, lambda: library.LPIPS(net="alex", verbose=False))
 
 
 def _dists() -> Callable[[Tensor, Tensor], Tensor]:
     library = require("DISTS_pytorch", "dists-pytorch", "metric dists", install="dists-pytorch torchvision")
-    model = library.DISTS().eval()
+    model = _with_weights(DISTS, library.DISTS)
     return lambda a, b: model((a + 1) / 2, (b + 1) / 2)
+
+
+def _with_weights(metric: Metric, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    # Both packages let torchvision download the backbone.
+    try:
+        return make().eval()
+    except OSError as error:
+        raise ValueError(f"metric {metric.name}: its weights cannot be downloaded: {error}") from error

@@ -75,8 +75,11 @@ def evaluate(
     """
     started = time.monotonic()
     loaded = {name: load_codec(name) for name in codecs}
-    Scorer(metrics)  # says now, and not in every process, what is missing
+    # Loaded here only to say what is missing before a process finds out.
+    Scorer(metrics)
     patches = out / "patches" if KID.name in metrics else None
+    if patches:
+        PatchFeatures()
     out.mkdir(parents=True, exist_ok=True)
     if patches:
         patches.mkdir(exist_ok=True)
