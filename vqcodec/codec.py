@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -19,11 +18,7 @@ from vqcodec.coding import TableCoder
 from vqcodec.errors import ModelError
 from vqcodec.rate import DEFAULT_QUALITY, rate_point
 from vqcodec.weights import ModelFile, load_model
-
-# Largest area, in latent positions, that a network sees at once: bounds memory at about 0.6 GB in float32.
-WINDOW_AREA = 160 * 160
-# Positions around a window that its output depends on: the receptive fields of encoder and generator.
-HALO = 10
+from vqcodec.windows import Box, stitch
 
 
 class Codec:
@@ -56,7 +51,7 @@ class Codec:
     # --- image <-> indices ----------------------------------------------------------------------------
 
     def encode(self, image: Image.Image, quality: float = DEFAULT_QUALITY) -> np.ndarray:
-        """Index planes (stages, ceil(height/16), ceil(width/16)) uint16 of an image.
+        """Index planes (stages, ceil(height/f), ceil(width/f)) uint16; f is `config.downsampling`.
 
         Args:
             image: any mode; alpha is ignored.
@@ -66,7 +61,7 @@ class Codec:
 
     def decode(self, planes: np.ndarray, size: tuple[int, int] | None = None) -> Image.Image:
         """The RGB image of index planes, cut to `size` (width, height) or the full grid."""
-        height, width = (16 * side for side in planes.shape[1:])
+        height, width = (self.config.downsampling * side for side in planes.shape[1:])
         if size is not None:
             if not (0 < size[0] <= width and 0 < size[1] <= height):
                 raise ValueError(
@@ -81,14 +76,17 @@ class Codec:
         step = self.config.downsampling
         rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
         out = torch.empty(rows, columns, self.config.latent_dim)
-        for window, halo in _windows(rows, columns):
-            part = pixels[step * halo[0] : step * halo[1], step * halo[2] : step * halo[3]]
+
+        def encode(box: Box) -> Tensor:
+            part = pixels[step * box.top : step * box.bottom, step * box.left : step * box.right]
             picture = torch.from_numpy(part.copy()).to(self.device).permute(2, 0, 1)[None]
             picture = picture.float() / 127.5 - 1
             below, right = -part.shape[0] % step, -part.shape[1] % step
             picture = F.pad(picture, (0, right, 0, below), mode="replicate")
-            latents = self.model.encode(picture.contiguous(memory_format=torch.channels_last))
-            out[window[0] : window[1], window[2] : window[3]] = _inside(latents, window, halo, 1)
+            return self.model.encode(picture.contiguous(memory_format=torch.channels_last))
+
+        for top, left, latents in stitch(encode, rows, columns, self.model, 1):
+            out[top : top + latents.shape[0], left : left + latents.shape[1]] = latents
         return out
 
     @torch.inference_mode()
@@ -113,15 +111,16 @@ class Codec:
         step = self.config.downsampling
         out = np.empty((step * rows, step * columns, 3), np.uint8)
         count = torch.tensor([stages], device=self.device)
-        for window, halo in _windows(rows, columns):
-            part = planes[:, halo[0] : halo[1], halo[2] : halo[3]].astype(np.int64)
+
+        def decode(box: Box) -> Tensor:
+            part = planes[:, box.top : box.bottom, box.left : box.right].astype(np.int64)
             indices = torch.from_numpy(part).to(self.device).flatten(1).T
             latents = self.model.quantizer.dequantize(indices).view(*part.shape[1:], -1)
-            picture = self.model.decode(latents.permute(2, 0, 1)[None], count)
-            pixels = _inside(picture, window, halo, step).add(1).mul(127.5).round_().clamp_(0, 255)
-            out[step * window[0] : step * window[1], step * window[2] : step * window[3]] = (
-                pixels.to(torch.uint8).cpu().numpy()
-            )
+            return self.model.decode(latents.permute(2, 0, 1)[None], count)
+
+        for top, left, picture in stitch(decode, rows, columns, self.model, step):
+            pixels = picture.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
+            out[top : top + picture.shape[0], left : left + picture.shape[1]] = pixels.cpu().numpy()
         return out
 
     # --- indices <-> bytes ----------------------------------------------------------------------------
@@ -150,6 +149,7 @@ class Codec:
             model_id=self.model_id,
             stages=len(planes),
             codebook_size=self.config.codebook_size,
+            downsample_log2=self.config.downsampling.bit_length() - 1,
             grey=grey,
         )
         if planes.shape[1:] != header.grid:
@@ -214,34 +214,6 @@ class Codec:
         header = container.header
         pixels = self.render(self._planes(container))[: header.height, : header.width]
         return images.to_pil(images.Picture(pixels, header.grey, container.alpha(), container.metadata))
-
-
-Window = tuple[int, int, int, int]
-
-
-def _windows(rows: int, columns: int) -> Iterator[tuple[Window, Window]]:
-    """Cut a latent grid into windows (top, bottom, left, right), each with the halo that it depends on."""
-    width = min(columns, max(int(WINDOW_AREA**0.5), WINDOW_AREA // max(rows, 1)))
-    height = min(rows, WINDOW_AREA // width)
-    for top in range(0, rows, height):
-        for left in range(0, columns, width):
-            bottom, right = min(top + height, rows), min(left + width, columns)
-            yield (
-                (top, bottom, left, right),
-                (
-                    max(top - HALO, 0),
-                    min(bottom + HALO, rows),
-                    max(left - HALO, 0),
-                    min(right + HALO, columns),
-                ),
-            )
-
-
-def _inside(maps: Tensor, window: Window, halo: Window, step: int) -> Tensor:
-    """Cut the window out of maps (1, C, H, W) computed with its halo; (height, width, C)."""
-    top, left = step * (window[0] - halo[0]), step * (window[2] - halo[2])
-    height, width = step * (window[1] - window[0]), step * (window[3] - window[2])
-    return maps[0, :, top : top + height, left : left + width].permute(1, 2, 0)
 
 
 @functools.cache

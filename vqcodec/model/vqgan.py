@@ -19,7 +19,19 @@ class VQGAN(nn.Module):
 
     The latents are divided by one running root mean square, the same for every position and
     channel, so that the codebooks see unit scale and plain patches keep small latents.
+
+    Attributes:
+        config: what it was built from.
+        window_area: largest area, in latent positions, that the networks should see at once: bounds memory at
+            about 0.6 GB.
+        halo: positions around a window that its output depends on: the receptive fields of both networks.
+        blends: false, since nothing beyond the halo changes a window.
     """
+
+    family = "residual"
+    window_area = 160 * 160
+    halo = 10
+    blends = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
