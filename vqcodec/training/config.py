@@ -30,6 +30,7 @@ class Phase:
         commitment: weight of the commitment loss.
         rate: largest Lagrange multiplier of the rate in codeword selection (squared latent units per bit);
             every crop draws one between 0 and this.
+        full_stages: share of the crops that use all stages; the others draw 1..S evenly (quantizer dropout).
         train_encoder: whether encoder and codebooks learn; without, only the generator does.
     """
 
@@ -47,6 +48,7 @@ class Phase:
     adversarial: float = 0.0
     commitment: float = 0.25
     rate: float = 0.0
+    full_stages: float = 0.3
     train_encoder: bool = True
 
 
@@ -58,7 +60,6 @@ class TrainConfig:
         model: the network.
         phases: run one after the other.
         seed: of initialisation, crops and codebook restarts.
-        full_stages: share of the crops that use all stages; the others draw 1..S evenly (quantizer dropout).
         ema: decay of the averaged weights that are validated and released.
         validate_every: steps between validations.
         save_every: steps between checkpoints.
@@ -67,10 +68,9 @@ class TrainConfig:
     model: ModelConfig
     phases: tuple[Phase, ...]
     seed: int = 0
-    full_stages: float = 0.3
     ema: float = 0.999
     validate_every: int = 2000
-    save_every: int = 500
+    save_every: int = 250
 
     @property
     def steps(self) -> int:

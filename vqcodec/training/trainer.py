@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ class Trainer:
         flat = latents.reshape(-1, latents.shape[-1])
 
         stages = torch.randint(1, self.config.model.stages + 1, (count,), generator=self.generator)
-        full = torch.rand(count, generator=self.generator) < self.config.full_stages
+        full = torch.rand(count, generator=self.generator) < phase.full_stages
         stages = torch.where(full, self.config.model.stages, stages)
         commitment = torch.zeros(())
         if phase.quantize:
@@ -173,7 +174,8 @@ class Trainer:
     # --- the run --------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train to the end of the recipe. A keyboard interrupt saves the state first."""
+        """Train to the end of the recipe. An interrupt or a termination signal saves the state first."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=None)
         clock = time.monotonic()
         try:

@@ -1,0 +1,198 @@
+"""Context model: integer frequencies of every index, from the indices decoded before it.
+
+Index planes are decoded stage by stage, and each stage in two passes over a checkerboard (He et al., CVPR
+2021). An index of K = G * G codewords is two symbols: its group (index // G) and its member (index % G), so
+that a symbol needs G frequencies, not K.
+
+    A   sum over the stages before of an embedding of their index, 3x3 neighbourhood
+    C   embedding of this stage's index at the four neighbours, known in the second pass only
+    h1 = relu(W1 A + V1 C + b1[pass])      h2 = relu(W2 h1 + b2)
+    group  ~ softmax(Wg h2 + bg)
+    h3 = relu(W3 h2 + e3[group])           member ~ softmax(Wm h3 + bm[group])
+
+Everything is integers: weights and embeddings of 8 bits, activations of 7 bits, a shift between layers, a
+table for exp. Matrix products run in float32 on integer values whose sums stay below 2**24, so they are exact in
+any order, on any number of threads and on any machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WEIGHT_BITS = 6  # a weight of 1.0 is 2**6
+UNIT = 16  # an activation or a logit of 1.0 is 16
+ACTIVATION_MAX = 127
+FREQUENCY_SUM = 1 << 16
+
+# exp(-d / UNIT) for d = 0, 1, ... in units of 2**-14; written out by `exp_table`, frozen by the golden files.
+EXP_ONE = 1 << 14
+
+
+def exp_table() -> Tensor:
+    """int32 table of exp(-d / 16), d = 0..255, computed with integers only.
+
+    A float exp may differ in the last bit between machines; exp(-1/16) with 62 fractional bits does not.
+    """
+    factor, scale, value, table = 4332278087304955804, 1 << 62, 1 << 62, []
+    for _ in range(256):
+        table.append((value * EXP_ONE + scale // 2) // scale)
+        value = value * factor // scale
+    return torch.tensor(table, dtype=torch.int32)
+
+
+@dataclass
+class ContextWeights:
+    """Integer weights, one set per stage: S stages, K codewords, G groups, E embedding and H hidden channels.
+
+    All tensors are int32 for exact arithmetic; those marked int8 fit into 8 bits and are stored so.
+    """
+
+    embedding: Tensor  # (S, K, E) int8
+    w1: Tensor  # (S, H, 9E) int8
+    v1: Tensor  # (S, H, 4E) int8
+    b1: Tensor  # (S, 2, H)
+    w2: Tensor  # (S, H, H) int8
+    b2: Tensor  # (S, H)
+    wg: Tensor  # (S, G, H) int8
+    bg: Tensor  # (S, G)
+    w3: Tensor  # (S, H, H) int8
+    e3: Tensor  # (S, G, H)
+    wm: Tensor  # (S, G, H) int8
+    bm: Tensor  # (S, G, G)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+EIGHT_BIT = ("embedding", "w1", "v1", "w2", "wg", "w3", "wm")
+
+
+class ContextModel:
+    """Computes the frequencies of one stage after the other, alike for coder and decoder.
+
+    Args:
+        weights: the integer weights.
+    """
+
+    def __init__(self, weights: ContextWeights) -> None:
+        self.stages, self.codebook_size, self.channels = weights.embedding.shape
+        self.groups = weights.bg.shape[1]
+        self.weights = weights
+        # Matrix factors are kept as float32 once; biases stay integers.
+        self.factors = {
+            name: tensor.float() for name, tensor in weights.tensors().items() if name in EIGHT_BIT
+        }
+        self.exp = exp_table()
+
+    @torch.inference_mode()
+    def start(self, count: int, rows: int, columns: int) -> ContextState:
+        """Begin `count` tiles of rows x columns positions."""
+        return ContextState(self, count, rows, columns)
+
+    def frequencies(self, logits: Tensor) -> np.ndarray:
+        """Turn logits (n, G) int32 into frequencies (n, G) int32 of at least 1 that sum to 2**16."""
+        distance = (logits.amax(1, keepdim=True) - logits).clamp_(max=len(self.exp) - 1)
+        mass = self.exp[distance]
+        # mass <= 2**14 and reciprocal <= 2**16, so the product fits into 31 bits.
+        reciprocal = (FREQUENCY_SUM - self.groups) * EXP_ONE // mass.sum(1, keepdim=True)
+        result = ((mass * reciprocal.to(torch.int32)) >> 14) + 1
+        left = FREQUENCY_SUM - result.sum(1, keepdim=True)
+        result.scatter_add_(1, mass.argmax(1, keepdim=True), left.to(torch.int32))
+        return result.numpy()
+
+
+class ContextState:
+    """What is known of some tiles while their stages are coded one after the other.
+
+    For every stage, for both passes: `group_frequencies`, then `member_frequencies`, then `update`. Arrays have
+    a row for every position of the pass, tile by tile, in raster order.
+    """
+
+    def __init__(self, model: ContextModel, count: int, rows: int, columns: int) -> None:
+        self.model = model
+        self.shape = count, rows, columns
+        parity = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
+        self.passes = [(parity == which).flatten().nonzero().flatten() for which in (0, 1)]
+        channels = model.channels
+        # One position of zeros around every tile: outside, nothing is known.
+        self.before = torch.zeros(count, rows + 2, columns + 2, channels)
+        self.current = torch.zeros(count, rows + 2, columns + 2, channels)
+        self.stage = 0
+        self.which = 0
+        self._base: Tensor | None = None
+        self._hidden: Tensor | None = None
+
+    @torch.inference_mode()
+    def group_frequencies(self) -> np.ndarray:
+        """Frequencies (n, G) of the groups at the positions of the current pass."""
+        model, stage = self.model, self.stage
+        weights, factors = model.weights, model.factors
+        count = self.shape[0]
+        if self.which == 0:
+            patches = _patches(self.before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD)
+            self._base = (patches @ factors["w1"][stage].T).view(count, -1, weights.b1.shape[-1])
+        total = self._base[:, self.passes[self.which]]
+        if self.which == 1:
+            known = _patches(self.current, CROSS).view(count, self.shape[1] * self.shape[2], -1)
+            total = total + known[:, self.passes[1]] @ factors["v1"][stage].T
+        total = total.flatten(0, 1).to(torch.int32) + weights.b1[stage, self.which]
+        hidden = _activate(total)
+        hidden = _activate(_product(hidden, factors["w2"][stage]) + weights.b2[stage])
+        self._hidden = hidden
+        return model.frequencies(_logits(_product(hidden, factors["wg"][stage]) + weights.bg[stage]))
+
+    @torch.inference_mode()
+    def member_frequencies(self, groups: np.ndarray) -> np.ndarray:
+        """Frequencies (n, G) of the members, given the groups (n,)."""
+        weights, factors, stage = self.model.weights, self.model.factors, self.stage
+        group = torch.from_numpy(groups).long()
+        hidden = _activate(_product(self._hidden, factors["w3"][stage]) + weights.e3[stage][group])
+        return self.model.frequencies(
+            _logits(_product(hidden, factors["wm"][stage]) + weights.bm[stage][group])
+        )
+
+    @torch.inference_mode()
+    def update(self, indices: np.ndarray) -> None:
+        """Take in the indices (n,) of the current pass, and go to the next pass or stage."""
+        count, rows, columns = self.shape
+        embedded = self.model.factors["embedding"][self.stage][torch.from_numpy(indices).long()]
+        inside = self.current[:, 1:-1, 1:-1]
+        plane = inside.reshape(count, rows * columns, -1)
+        plane[:, self.passes[self.which]] = embedded.view(count, -1, self.model.channels)
+        inside.copy_(plane.view_as(inside))
+        self.which += 1
+        if self.which == 2:
+            self.before += self.current
+            self.current.zero_()
+            self.stage, self.which = self.stage + 1, 0
+
+
+NEIGHBOURHOOD = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2)]
+CROSS = [(0, 1), (1, 0), (1, 2), (2, 1)]
+
+
+def _patches(padded: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
+    """Shifted copies of (T, h + 2, w + 2, E), side by side: (T * h * w, len(offsets) * E)."""
+    rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
+    shifted = [padded[:, y : y + rows, x : x + columns] for y, x in offsets]
+    return torch.cat(shifted, -1).flatten(0, 2)
+
+
+def _product(hidden: Tensor, factor: Tensor) -> Tensor:
+    return (hidden @ factor.T).to(torch.int32)
+
+
+def _shift(total: Tensor) -> Tensor:
+    return (total + (1 << WEIGHT_BITS - 1)) >> WEIGHT_BITS
+
+
+def _activate(total: Tensor) -> Tensor:
+    return _shift(total).clamp_(0, ACTIVATION_MAX).float()
+
+
+def _logits(total: Tensor) -> Tensor:
+    return _shift(total)

@@ -1,0 +1,193 @@
+"""Training the context model in float with fake quantization, and exporting it to integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from vqcodec.model import VQGAN
+from vqcodec.model.context import (
+    ACTIVATION_MAX,
+    CROSS,
+    NEIGHBOURHOOD,
+    UNIT,
+    WEIGHT_BITS,
+    ContextWeights,
+    _patches,
+)
+from vqcodec.training.data import CropSampler
+
+WEIGHT_ONE = 1 << WEIGHT_BITS
+
+
+class FloatContextModel(nn.Module):
+    """The context model with real-valued weights, in the units of the integer one in `vqcodec.model.context`.
+
+    With `rounding` every weight and activation is rounded as the integers will be, and the gradient passes
+    through (straight-through estimator); without, it is the float model that the integer one is measured against.
+    """
+
+    def __init__(self, stages: int, codebook_size: int, channels: int = 16, hidden: int = 64) -> None:
+        super().__init__()
+        groups = round(codebook_size**0.5)
+        if groups * groups != codebook_size:
+            raise ValueError(f"{codebook_size} codewords are not a square number")
+        self.groups = groups
+        self.rounding = True
+
+        def weight(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(stages, *shape) / shape[-1] ** 0.5)
+
+        def bias(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(stages, *shape))
+
+        self.embedding = nn.Parameter(0.5 * torch.randn(stages, codebook_size, channels))
+        self.w1, self.v1, self.b1 = (
+            weight(hidden, 9 * channels),
+            weight(hidden, 4 * channels),
+            bias(2, hidden),
+        )
+        self.w2, self.b2 = weight(hidden, hidden), bias(hidden)
+        self.wg, self.bg = weight(groups, hidden), bias(groups)
+        self.w3, self.e3 = weight(hidden, hidden), bias(groups, hidden)
+        self.wm, self.bm = weight(groups, hidden), bias(groups, groups)
+
+    def bits(self, planes: Tensor) -> Tensor:
+        """Bits of every index: planes (N, S, h, w) int64 to (S,) bits per position."""
+        count, stages, rows, columns = planes.shape
+        parity = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
+        before = planes.new_zeros(count, rows + 2, columns + 2, self.embedding.shape[-1], dtype=torch.float32)
+        result = []
+        for stage in range(stages):
+            plane = planes[:, stage]
+            embedded = self.round(UNIT * self.embedding[stage], 127)[plane]
+            current = F.pad(embedded * (parity == 0)[None, :, :, None], (0, 0, 1, 1, 1, 1))
+            base = _patches(before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD) @ self.matrix(
+                self.w1, stage
+            )
+            known = _patches(current, CROSS) @ self.matrix(self.v1, stage)
+            second = parity.flatten().repeat(count)
+            total = base + torch.where(second[:, None] == 1, known, 0) + self.vector(self.b1, stage)[second]
+            hidden = self.activate(total)
+            hidden = self.activate(hidden @ self.matrix(self.w2, stage) + self.vector(self.b2, stage))
+            group, member = plane.flatten() // self.groups, plane.flatten() % self.groups
+            logits = self.shift(hidden @ self.matrix(self.wg, stage) + self.vector(self.bg, stage))
+            cost = F.cross_entropy(logits / UNIT, group)
+            hidden = self.activate(hidden @ self.matrix(self.w3, stage) + self.vector(self.e3, stage)[group])
+            logits = self.shift(hidden @ self.matrix(self.wm, stage) + self.vector(self.bm, stage)[group])
+            result.append((cost + F.cross_entropy(logits / UNIT, member)) / np.log(2))
+            before = before + F.pad(embedded, (0, 0, 1, 1, 1, 1))
+        return torch.stack(result)
+
+    def round(self, value: Tensor, limit: int | None = None) -> Tensor:
+        if limit is not None:
+            value = value.clamp(-limit, limit)
+        return value + (value.round() - value).detach() if self.rounding else value
+
+    def matrix(self, weight: Tensor, stage: int) -> Tensor:
+        return self.round(WEIGHT_ONE * weight[stage], 127).T
+
+    def vector(self, bias: Tensor, stage: int) -> Tensor:
+        return self.round(UNIT * WEIGHT_ONE * bias[stage])
+
+    def shift(self, total: Tensor) -> Tensor:
+        value = total / WEIGHT_ONE
+        if not self.rounding:
+            return value
+        return value + ((value + 0.5).floor() - value).detach()
+
+    def activate(self, total: Tensor) -> Tensor:
+        # A leak in the gradient alone keeps saturated units alive.
+        value = self.shift(total)
+        return value.clamp(0, ACTIVATION_MAX)
+
+    @torch.no_grad()
+    def export(self) -> ContextWeights:
+        """The integer weights."""
+        tensors = {}
+        for name, parameter in self.named_parameters():
+            if name == "embedding":
+                value = (UNIT * parameter).clamp(-127, 127)
+            elif name in ("w1", "v1", "w2", "wg", "w3", "wm"):
+                value = (WEIGHT_ONE * parameter).clamp(-127, 127)
+            else:
+                value = UNIT * WEIGHT_ONE * parameter
+            tensors[name] = value.round().to(torch.int32)
+        return ContextWeights(**tensors)
+
+
+@torch.no_grad()
+def index_planes(
+    model: VQGAN, crops: CropSampler, rng: np.random.Generator, lagrangians: Tensor, size: int
+) -> Tensor:
+    """Index planes (N, S, size/16, size/16) of one random crop per Lagrange multiplier (N,)."""
+    pictures = crops.batch(rng, len(lagrangians), size).contiguous(memory_format=torch.channels_last)
+    latents = model.encode(pictures)
+    count, dim, rows, columns = latents.shape
+    flat = latents.permute(0, 2, 3, 1).reshape(-1, dim)
+    indices = model.quantizer.quantize(flat, lagrangian=lagrangians.repeat_interleave(rows * columns)).indices
+    return indices.view(count, rows, columns, -1).permute(0, 3, 1, 2)
+
+
+def train_context(
+    model: VQGAN,
+    crops: CropSampler,
+    lagrangians: tuple[float, float],
+    pool: int = 1500,
+    steps: int = 3000,
+    batch: int = 16,
+    lr: float = 4e-3,
+    seed: int = 0,
+) -> FloatContextModel:
+    """Train a context model on the indices of random crops, coded at random prices of a bit.
+
+    Args:
+        model: the released network.
+        crops: source of crops.
+        lagrangians: least and largest Lagrange multiplier, drawn log-uniformly, none for every eighth crop.
+        pool: number of 256 x 256 crops that are encoded once and then drawn from.
+        steps: optimiser steps.
+        batch: crops per step.
+        lr: peak learning rate, one cycle.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    config = model.config
+    planes = []
+    for _ in tqdm(range(0, pool, 10), desc="encoding crops", disable=None):
+        low, high = np.log(lagrangians)
+        draw = np.exp(rng.uniform(low, high, 10)) * (rng.random(10) >= 0.125)
+        planes.append(index_planes(model, crops, rng, torch.from_numpy(draw).float(), 256).to(torch.int16))
+    data = torch.cat(planes)
+    context = FloatContextModel(config.stages, config.codebook_size)
+    start_from_counts(context, data)
+    optimiser = torch.optim.AdamW(
+        context.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.0, foreach=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, steps, pct_start=0.1)
+    bar = tqdm(range(steps), desc="context model", disable=None)
+    for step in bar:
+        chosen = data[torch.from_numpy(rng.choice(len(data), batch))].long()
+        bits = context.bits(chosen)
+        bits.sum().backward()
+        nn.utils.clip_grad_norm_(context.parameters(), 5.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        schedule.step()
+        if step % 20 == 0:
+            bar.set_postfix(bits=f"{bits.sum().item():.2f}")
+    return context
+
+
+@torch.no_grad()
+def start_from_counts(context: FloatContextModel, data: Tensor) -> None:
+    """Start the output biases at the logarithms of the plain frequencies."""
+    groups = context.groups
+    for stage in range(data.shape[1]):
+        counts = torch.bincount(data[:, stage].flatten().long(), minlength=groups * groups).float() + 1
+        counts = counts.view(groups, groups)
+        context.bg[stage] = (counts.sum(1) / counts.sum()).log().clamp(-7, 0) + 3
+        context.bm[stage] = (counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3
