@@ -95,7 +95,8 @@ class Codec:
         point = rate_point(quality, self.config.stages)
         rows, columns, dim = latents.shape
         out = np.empty((point.stages, rows, columns), np.uint16)
-        strip = max(1, 16384 // columns)
+        # The costs of all codewords at all positions of a strip are held at once.
+        strip = max(1, (1 << 24) // (columns * self.config.codebook_size))
         for top in range(0, rows, strip):
             part = latents[top : top + strip].to(self.device).reshape(-1, dim)
             chosen = self.model.quantizer.quantize(part, point.stages, point.lagrangian or None).indices

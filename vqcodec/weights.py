@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vqcodec.errors import ModelError
-from vqcodec.model import VQGAN, ModelConfig
+from vqcodec.model import FAMILIES, VQGAN, TamingVQGAN
 
 DEFAULT_MODEL = "photo"
 FORMAT = "vqcodec-model-1"
@@ -32,7 +32,7 @@ class ModelFile:
     """
 
     path: Path
-    model: VQGAN
+    model: VQGAN | TamingVQGAN
     model_id: bytes
     tables: np.ndarray
 
@@ -70,17 +70,21 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         if metadata.get("format") != FORMAT:
             raise ModelError(f"{path}: not a {FORMAT} file")
         tables = tensors.pop("tables").numpy().astype(np.uint32)
+        # Files that name no family are from before there was a second one.
+        architecture, config = FAMILIES[metadata.get("family", VQGAN.family)]
         # Meta construction skips the random initialisation that the file replaces at once.
         with torch.device("meta"):
-            model = VQGAN(ModelConfig.from_json(metadata["config"]))
+            model = architecture(config.from_json(metadata["config"]))
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
     return ModelFile(path, model.eval().requires_grad_(False), digest[:4], tables)
 
 
-def save_model(path: Path, model: VQGAN, tables: np.ndarray, notes: dict[str, str] | None = None) -> bytes:
-    """Write a model file, weights as float16, and return its model id.
+def save_model(
+    path: Path, model: VQGAN | TamingVQGAN, tables: np.ndarray, notes: dict[str, str] | None = None
+) -> bytes:
+    """Write a model file, weights in the type that its family asks for, and return its model id.
 
     Args:
         path: file to write, replaced in one move.
@@ -88,11 +92,11 @@ def save_model(path: Path, model: VQGAN, tables: np.ndarray, notes: dict[str, st
         tables: (S, 2, K) integer frequencies, each row summing to 2**16, every entry at least 1.
         notes: further text metadata, such as training steps.
     """
-    tensors = {key: value.half().contiguous() for key, value in model.state_dict().items()}
+    tensors = {key: value.to(model.stored_as).contiguous() for key, value in model.state_dict().items()}
     tensors["latent_rms"] = model.latent_rms.float()
     # Frequencies are below 2**16 as long as every codeword keeps at least 1.
     tensors["tables"] = torch.from_numpy(tables.astype(np.uint16))
-    metadata = {"format": FORMAT, "config": model.config.to_json(), **(notes or {})}
+    metadata = {"format": FORMAT, "family": model.family, "config": model.config.to_json(), **(notes or {})}
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={key: str(value) for key, value in sorted(metadata.items())})
     os.replace(temporary, path)

@@ -1,13 +1,37 @@
-"""The shape of a model, as one frozen dataclass that is stored beside its weights."""
+"""The shape of a model, as one frozen dataclass per family that is stored beside its weights."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class Config:
+    """What the configurations of all families have in common; they are frozen dataclasses."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote. Raises `ValueError` on unknown or missing fields."""
+        return cls.from_fields(json.loads(text))
+
+    @classmethod
+    def from_fields(cls, values: dict) -> Self:
+        """Build from a dictionary of all fields. Raises `ValueError` on unknown or missing ones."""
+        names = {field.name for field in fields(cls)}
+        if set(values) != names:
+            raise ValueError(f"model configuration has fields {sorted(values)}, expected {sorted(names)}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Config):
     """Hyper-parameters of a `VQGAN`.
 
     Attributes:
@@ -32,19 +56,3 @@ class ModelConfig:
     def downsampling(self) -> int:
         """Edge in pixels of the picture area that one latent position stands for."""
         return 16
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> ModelConfig:
-        """Read what `to_json` wrote. Raises `ValueError` on unknown or missing fields."""
-        return cls.from_fields(json.loads(text))
-
-    @classmethod
-    def from_fields(cls, values: dict) -> ModelConfig:
-        """Build from a dictionary of all fields. Raises `ValueError` on unknown or missing ones."""
-        names = {field.name for field in fields(cls)}
-        if set(values) != names:
-            raise ValueError(f"model configuration has fields {sorted(values)}, expected {sorted(names)}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

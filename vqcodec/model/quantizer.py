@@ -63,7 +63,7 @@ class ResidualVectorQuantizer(nn.Module):
         residuals, partial = [], []
         for stage, codebook in enumerate(self.codebooks[:stages]):
             residuals.append(residual)
-            cost = torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
+            cost = self.distances(stage, residual)
             if lagrangian is not None:
                 context = rate_context(indices, len(latents))
                 price = torch.as_tensor(lagrangian, dtype=cost.dtype).expand(len(latents))
@@ -75,6 +75,11 @@ class ResidualVectorQuantizer(nn.Module):
             indices.append(index)
             partial.append(total)
         return Quantized(torch.stack(indices, 1), torch.stack(residuals), torch.stack(partial))
+
+    def distances(self, stage: int, residual: Tensor) -> Tensor:
+        """Squared distances (N, K) of residuals (N, D) to a stage's codewords, up to a constant per row."""
+        codebook = self.codebooks[stage]
+        return torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
 
     def rate(self, indices: Tensor) -> Tensor:
         """Estimated rate of `indices` (N, s) int64 in bits, (N,)."""

@@ -22,6 +22,8 @@ class VQGAN(nn.Module):
 
     Attributes:
         config: what it was built from.
+        family: name of the architecture in model files.
+        stored_as: type of the weights in model files.
         window_area: largest area, in latent positions, that the networks should see at once: bounds memory at
             about 0.6 GB.
         halo: positions around a window that its output depends on: the receptive fields of both networks.
@@ -29,6 +31,7 @@ class VQGAN(nn.Module):
     """
 
     family = "residual"
+    stored_as = torch.float16
     window_area = 160 * 160
     halo = 10
     blends = False
