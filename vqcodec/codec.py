@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -15,10 +16,16 @@ import bitstream
 from bitstream import Header, TileReader, TileWriter
 from vqcodec import image as images
 from vqcodec.coding import TableCoder
+from vqcodec.decoding import Excerpt, read_excerpt
 from vqcodec.errors import ModelError
 from vqcodec.rate import DEFAULT_QUALITY, rate_point
 from vqcodec.weights import ModelFile, load_model
 from vqcodec.windows import Box, stitch
+
+# Pixels that `decompress` renders unless told otherwise: a file of 800 bytes may claim 2**32 of them.
+MAX_PIXELS = 1 << 29
+# What stands where a truncated file holds nothing.
+MISSING = 128
 
 
 class Codec:
@@ -71,8 +78,13 @@ class Codec:
         return Image.fromarray(self.render(planes)[:height, :width])
 
     @torch.inference_mode()
-    def latents(self, pixels: np.ndarray) -> Tensor:
-        """Latents (h, w, D) float32 of pixels (H, W, 3) uint8; h = ceil(H/16), w = ceil(W/16)."""
+    def latents(self, pixels: np.ndarray, progress: Callable[[float], None] | None = None) -> Tensor:
+        """Latents (h, w, D) float32 of pixels (H, W, 3) uint8; h = ceil(H/f), w = ceil(W/f).
+
+        Args:
+            pixels: the picture.
+            progress: called with the share that is done, 0..1, after each window.
+        """
         step = self.config.downsampling
         rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
         out = torch.empty(rows, columns, self.config.latent_dim)
@@ -85,8 +97,12 @@ class Codec:
             picture = F.pad(picture, (0, right, 0, below), mode="replicate")
             return self.model.encode(picture.contiguous(memory_format=torch.channels_last))
 
+        done = 0
         for top, left, latents in stitch(encode, rows, columns, self.model, 1):
             out[top : top + latents.shape[0], left : left + latents.shape[1]] = latents
+            done += latents.shape[0] * latents.shape[1]
+            if progress:
+                progress(done / (rows * columns))
         return out
 
     @torch.inference_mode()
@@ -103,14 +119,21 @@ class Codec:
             out[:, top : top + strip] = chosen.T.reshape(point.stages, -1, columns).cpu().numpy()
         return out
 
-    @torch.inference_mode()
     def render(self, planes: np.ndarray) -> np.ndarray:
-        """Pixels (16h, 16w, 3) uint8 of index planes (stages, h, w)."""
+        """Pixels (f h, f w, 3) uint8 of index planes (stages, h, w); f is `config.downsampling`."""
+        step = self.config.downsampling
+        out = np.empty((step * planes.shape[1], step * planes.shape[2], 3), np.uint8)
+        for top, left, pixels in self._rendered(planes):
+            out[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        return out
+
+    @torch.inference_mode()
+    def _rendered(self, planes: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Top, left and pixels of parts that cover the picture of index planes once."""
         stages, rows, columns = planes.shape
         if not 1 <= stages <= self.config.stages or planes.max() >= self.config.codebook_size:
             raise ValueError("the index planes are not of this model")
         step = self.config.downsampling
-        out = np.empty((step * rows, step * columns, 3), np.uint8)
         count = torch.tensor([stages], device=self.device)
 
         def decode(box: Box) -> Tensor:
@@ -120,9 +143,8 @@ class Codec:
             return self.model.decode(latents.permute(2, 0, 1)[None], count)
 
         for top, left, picture in stitch(decode, rows, columns, self.model, step):
-            pixels = picture.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
-            out[top : top + picture.shape[0], left : left + picture.shape[1]] = pixels.cpu().numpy()
-        return out
+            pixels = picture.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+            yield top, left, pixels.cpu().numpy()
 
     # --- indices <-> bytes ----------------------------------------------------------------------------
 
@@ -190,31 +212,121 @@ class Codec:
 
     # --- image <-> bytes ------------------------------------------------------------------------------
 
-    def compress(self, image: Image.Image, quality: float = DEFAULT_QUALITY) -> bytes:
+    def compress(
+        self,
+        image: Image.Image,
+        quality: float = DEFAULT_QUALITY,
+        *,
+        metadata: bitstream.Metadata | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> bytes:
         """Compress an image of any mode and size into a `.vqc` file.
 
         Args:
             image: its EXIF orientation is applied; alpha is kept losslessly.
             quality: 0..100, higher is better and larger.
+            metadata: to keep in place of the image's own; `Metadata()` keeps none.
+            progress: called now and then with the share that is done, 0..1.
         """
-        picture = images.from_pil(image)
-        planes = self.quantize(self.latents(picture.pixels), quality)
+        picture = images.from_pil(image, metadata)
+        planes = self.quantize(self.latents(picture.pixels, progress), quality)
         height, width = picture.pixels.shape[:2]
         return self.pack(
             planes, (width, height), grey=picture.grey, alpha=picture.alpha, metadata=picture.metadata
         )
 
-    def decompress(self, data: bytes) -> Image.Image:
-        """Rebuild the image of a `.vqc` file.
+    def decompress(
+        self,
+        data: bytes | memoryview,
+        *,
+        stages: int | None = None,
+        region: tuple[int, int, int, int] | None = None,
+        scale: int = 1,
+        allow_truncated: bool = False,
+        max_pixels: int | None = MAX_PIXELS,
+        progress: Callable[[float], None] | None = None,
+    ) -> Image.Image:
+        """Rebuild the image of a `.vqc` file, or a part or a preview of it.
+
+        Memory is that of the image returned and of one window of the networks.
+
+        Args:
+            data: the file, from any contiguous buffer such as a memory map.
+            stages: decode only the first so many, 1 or more: coarser and a little faster.
+            region: x, y, width, height in pixels; only the tiles that it depends on are read and decoded.
+            scale: 1, 2, 4 or 8; a smaller preview, for less memory in about the same time.
+            allow_truncated: give what there is of a truncated file, with a `LossWarning`: the stages that are
+                complete everywhere, at least the first, and grey where even that is missing.
+            max_pixels: render at most this many, `None` for any number.
+            progress: called now and then with the share that is done, 0..1.
 
         Raises:
-            bitstream.BitstreamError: the file is damaged.
+            bitstream.BitstreamError: the file is damaged, truncated or too large.
             vqcodec.errors.ModelError: it was made with another model.
+            ValueError: the region is not inside the picture or does not begin at a multiple of the scale, or
+                stages or scale are not as above.
         """
-        container = bitstream.read(data)
+        if scale not in (1, 2, 4, 8) or (stages is not None and stages < 1):
+            raise ValueError(f"scale {scale} is not 1, 2, 4 or 8, or stages {stages} is below 1")
+        container = bitstream.read(data, allow_truncated=allow_truncated, verify_payload=region is None)
         header = container.header
-        pixels = self.render(self._planes(container))[: header.height, : header.width]
-        return images.to_pil(images.Picture(pixels, header.grey, container.alpha(), container.metadata))
+        self._check(header)
+        x, y, width, height = region or (0, 0, header.width, header.height)
+        if x % scale or y % scale:
+            raise ValueError(f"a region at scale 1/{scale} begins at multiples of {scale}, not at {x},{y}")
+        if not (0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height):
+            raise ValueError(f"region {x},{y},{width},{height} is not inside {header.width}x{header.height}")
+        if max_pixels is not None and width * height > max_pixels:
+            raise bitstream.LimitExceeded(f"{width}x{height} pixels are more than the limit of {max_pixels}")
+        step, halo = self.config.downsampling, self.model.halo
+        rows, columns = header.grid
+        box = Box(
+            max(y // step - halo, 0),
+            min(-(-(y + height) // step) + halo, rows),
+            max(x // step - halo, 0),
+            min(-(-(x + width) // step) + halo, columns),
+        )
+        excerpt = read_excerpt(container, self.coder, box, stages)
+        alpha = container.alpha(y, height)
+        if alpha is not None:
+            alpha = alpha[:, x : x + width]
+        canvas = images.Canvas((width, height), header.grey, alpha, container.metadata, scale)
+        self._paint(canvas, excerpt, (x, y), progress)
+        return canvas.image
+
+    def _paint(
+        self,
+        canvas: images.Canvas,
+        excerpt: Excerpt,
+        origin: tuple[int, int],
+        progress: Callable[[float], None] | None,
+    ) -> None:
+        """Render an excerpt onto a canvas whose top left pixel is `origin` (x, y) of the picture."""
+        step = self.config.downsampling
+        down, over = step * excerpt.box.top - origin[1], step * excerpt.box.left - origin[0]
+        done, area = 0, step * step * excerpt.planes[0].size
+        for top, left, pixels in self._rendered(excerpt.planes):
+            canvas.put(over + left, down + top, pixels)
+            done += pixels.shape[0] * pixels.shape[1]
+            if progress:
+                progress(done / area)
+        for box in excerpt.missing:
+            shape = step * (box.bottom - box.top), step * (box.right - box.left), 3
+            pixels = np.broadcast_to(np.uint8(MISSING), shape)
+            canvas.put(step * box.left - origin[0], step * box.top - origin[1], pixels)
+
+    def _check(self, header: Header) -> None:
+        if header.model_id != self.model_id:
+            raise ModelError(
+                f"made with model {header.model_id.hex()}, but the model at hand is {self.model_id.hex()}"
+            )
+        config = self.config
+        if (
+            header.stages > config.stages
+            or header.codebook_size != config.codebook_size
+            or 1 << header.downsample_log2 != config.downsampling
+        ):
+            raise bitstream.CorruptHeader("stages, codebook or grid are not those of the model that it names")
 
 
 @functools.cache

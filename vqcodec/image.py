@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms
 
 from bitstream import Metadata
+from vqcodec import metadata as meta
 from vqcodec.errors import LossWarning
+
+# Pixels converted at a time, so that a large picture is never held twice.
+STRIP = 1 << 22
 
 
 @dataclass
@@ -17,7 +22,7 @@ class Picture:
     """A picture as the codec sees it.
 
     Attributes:
-        pixels: (height, width, 3) uint8; a grey picture has three equal channels.
+        pixels: (height, width, 3) uint8, upright; a grey picture has three equal channels.
         grey: whether it is to come back with one channel.
         alpha: (height, width) uint8, or `None`.
         metadata: ICC profile, EXIF, XMP.
@@ -29,39 +34,141 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
 
 
-def from_pil(image: Image.Image) -> Picture:
-    """Take a picture of any mode: orientation applied, alpha split off, everything else to 8-bit RGB.
+def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
+    """Take a picture of any mode: turned upright, alpha split off, everything else to 8-bit RGB.
 
     Warns with `LossWarning` about what is not kept.
+
+    Args:
+        image: of any mode; of several frames the one it stands at.
+        metadata: to keep in place of the image's own; its EXIF orientation counts.
     """
-    if getattr(image, "n_frames", 1) > 1:
-        warnings.warn("only the first frame is kept", LossWarning, stacklevel=3)
-        image.seek(0)
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        warnings.warn(f"mode {image.mode} is reduced to 8 bits per channel", LossWarning, stacklevel=3)
+    if getattr(image, "is_animated", False):
+        which = "first" if image.tell() == 0 else "current"
+        warnings.warn(f"only the {which} of several frames is kept", LossWarning, stacklevel=3)
+    if image.mode[0] not in "IF" and any(";16" in str(tile) for tile in getattr(image, "tile", ())):
+        warnings.warn("16 bits per channel are reduced to 8", LossWarning, stacklevel=3)
+    image.load()
+    found = meta.of_image(image) if metadata is None else metadata
+    if image.mode[0] in "IF":
+        warnings.warn(f"mode {image.mode} is reduced to 8 bits", LossWarning, stacklevel=3)
         image = _to_eight_bits(image)
-    grey = image.mode in ("1", "L", "LA", "La")
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-    rgb = image.convert("RGB")
-    return Picture(np.asarray(rgb), grey, alpha)
+    grey = image.mode in ("1", "L", "LA", "La") or _has_grey_palette(image)
+    to_srgb = None
+    if image.mode == "CMYK":
+        warnings.warn("CMYK is converted to sRGB", LossWarning, stacklevel=3)
+        to_srgb = _cmyk_to_srgb(found.icc)
+    if found.icc and found.icc[16:20] != (b"GRAY" if grey else b"RGB "):
+        if to_srgb is None:
+            warnings.warn(
+                "the ICC profile is not of the picture's kind and not kept", LossWarning, stacklevel=3
+            )
+        found = replace(found, icc=None)
+    turn = meta.orientation(found)
+    transparent = image.has_transparency_data
+    shape = image.size if turn >= 5 else image.size[::-1]
+    pixels = np.empty((*shape, 3), np.uint8)
+    alpha = np.empty(shape, np.uint8) if transparent else None
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        if to_srgb is not None:
+            strip = to_srgb.apply(strip)
+        strip = np.asarray(strip.convert("RGBA" if transparent else "RGB"))
+        _as_stored(pixels, turn)[top : top + rows] = strip[:, :, :3]
+        if alpha is not None:
+            _as_stored(alpha, turn)[top : top + rows] = strip[:, :, 3]
+    return Picture(pixels, grey, alpha, meta.upright(found))
 
 
-def to_pil(picture: Picture) -> Image.Image:
-    """The picture as Pillow image of mode L, LA, RGB or RGBA."""
-    image = Image.fromarray(picture.pixels)
-    if picture.grey:
-        image = image.convert("L")
-    if picture.alpha is not None:
-        image.putalpha(Image.fromarray(picture.alpha))
-    return image
+class Canvas:
+    """A Pillow image that is filled part by part.
+
+    Args:
+        size: width and height in pixels.
+        grey: whether it has one channel.
+        alpha: (height, width) uint8, or `None`.
+        metadata: goes into `Image.info`, where Pillow's writers look for it.
+        scale: 1, 2, 4 or 8: every square of that many pixels along each side is averaged to one.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        grey: bool = False,
+        alpha: np.ndarray | None = None,
+        metadata: Metadata | None = None,
+        scale: int = 1,
+    ) -> None:
+        self._size = size
+        self._grey = grey
+        self._alpha = alpha
+        self._scale = scale
+        mode = ("L" if grey else "RGB") + ("" if alpha is None else "A")
+        self.image = Image.new(mode, tuple(-(-side // scale) for side in size))
+        self.image.info.update(meta.to_info(metadata or Metadata()))
+
+    def put(self, left: int, top: int, pixels: np.ndarray) -> None:
+        """Fill in pixels (height, width, 3) uint8; what is outside the canvas is cut off.
+
+        `left` and `top` may be negative, and are multiples of the scale where the part begins inside.
+        """
+        right, bottom = (
+            min(end, side)
+            for end, side in zip((left + pixels.shape[1], top + pixels.shape[0]), self._size, strict=True)
+        )
+        x, y = max(left, 0), max(top, 0)
+        if x >= right or y >= bottom:
+            return
+        part = Image.fromarray(np.ascontiguousarray(pixels[y - top : bottom - top, x - left : right - left]))
+        if self._grey:
+            part = part.convert("L")
+        if self._alpha is not None:
+            part.putalpha(Image.fromarray(np.ascontiguousarray(self._alpha[y:bottom, x:right])))
+        if self._scale > 1:
+            part = part.reduce(self._scale)
+        self.image.paste(part, (x // self._scale, y // self._scale))
+
+
+def _as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """A view of an upright picture in which its pixels lie as the source stored them."""
+    if orientation >= 5:
+        upright = upright.swapaxes(0, 1)
+    return upright[:: -1 if orientation in (3, 4, 6, 7) else 1, :: -1 if orientation in (2, 3, 7, 8) else 1]
+
+
+def _has_grey_palette(image: Image.Image) -> bool:
+    if image.mode not in ("P", "PA") or image.info.get("icc_profile"):
+        return False
+    colours = np.array(image.getpalette("RGB")).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
+
+
+def _cmyk_to_srgb(profile: bytes | None) -> ImageCms.ImageCmsTransform | None:
+    """The transform of an ICC profile, or `None` where Pillow's plain conversion has to do."""
+    if profile is None:
+        return None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), "CMYK", "RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return None
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Integers of 16 or 32 bits and floats to grey: full range where it is known, else what the values need."""
     values = np.asarray(image, np.float64)
-    if image.mode.startswith("I;16") or (image.mode == "I" and values.max() > 255):
-        values = values / 257
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    largest = float(values.max())
+    if image.mode.startswith("I;16") or (image.mode == "I" and 255 < largest <= 65535):
+        full = 65535.0
+    elif image.mode == "F" and largest <= 1:
+        full = 1.0
+    else:
+        full = max(255.0, largest)
+    grey = Image.fromarray(np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8))
+    grey.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    transparency = image.info.get("transparency")
+    if isinstance(transparency, int):
+        grey.putalpha(Image.fromarray(np.where(np.asarray(image) == transparency, 0, 255).astype(np.uint8)))
+    return grey
