@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -13,12 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 import bitstream
-from bitstream import Header, TileReader, TileWriter
+from bitstream import Header, Tile
 from vqcodec import image as images
-from vqcodec.coding import TableCoder
+from vqcodec.coding import ContextCoder, IndexCoder, TableCoder
 from vqcodec.decoding import Excerpt, read_excerpt
-from vqcodec.errors import ModelError
-from vqcodec.rate import DEFAULT_QUALITY, rate_point
+from vqcodec.errors import LossWarning, ModelError, TargetError
+from vqcodec.model.context import ContextModel
+from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_PRICE, TOLERANCE, lagrangian, search
 from vqcodec.weights import ModelFile, load_model
 from vqcodec.windows import Box, stitch
 
@@ -44,7 +46,11 @@ class Codec:
         self.model = file.model.to(self.device).to(memory_format=torch.channels_last)
         self.model_id = file.model_id
         self.config = self.model.config
-        self.coder = TableCoder(file.tables)
+        self.coder: IndexCoder
+        if file.context is None:
+            self.coder = TableCoder(file.tables)
+        else:
+            self.coder = ContextCoder(ContextModel(file.context))
 
     @classmethod
     def load(cls, model: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> Codec:
@@ -64,7 +70,7 @@ class Codec:
             image: any mode; alpha is ignored.
             quality: 0..100, higher is better and larger.
         """
-        return self.quantize(self.latents(images.from_pil(image).pixels), quality)
+        return self.quantize(self.latents(images.from_pil(image).pixels), lagrangian(quality))
 
     def decode(self, planes: np.ndarray, size: tuple[int, int] | None = None) -> Image.Image:
         """The RGB image of index planes, cut to `size` (width, height) or the full grid."""
@@ -106,18 +112,24 @@ class Codec:
         return out
 
     @torch.inference_mode()
-    def quantize(self, latents: Tensor, quality: float = DEFAULT_QUALITY) -> np.ndarray:
-        """Index planes (stages, h, w) uint16 of latents (h, w, D)."""
-        point = rate_point(quality, self.config.stages)
+    def quantize(self, latents: Tensor, price: float) -> np.ndarray:
+        """Index planes (stages, h, w) uint16 of latents (h, w, D).
+
+        Last stages that add nothing anywhere are left out.
+
+        Args:
+            price: of a bit in squared latent units (`vqcodec.rate.lagrangian`); 0 takes the nearest codewords.
+        """
         rows, columns, dim = latents.shape
-        out = np.empty((point.stages, rows, columns), np.uint16)
+        out = np.empty((self.config.stages, rows, columns), np.uint16)
         # The costs of all codewords at all positions of a strip are held at once.
         strip = max(1, (1 << 24) // (columns * self.config.codebook_size))
         for top in range(0, rows, strip):
             part = latents[top : top + strip].to(self.device).reshape(-1, dim)
-            chosen = self.model.quantizer.quantize(part, point.stages, point.lagrangian or None).indices
-            out[:, top : top + strip] = chosen.T.reshape(point.stages, -1, columns).cpu().numpy()
-        return out
+            chosen = self.model.quantizer.quantize(part, lagrangian=price or None).indices
+            out[:, top : top + strip] = chosen.T.reshape(len(out), -1, columns).cpu().numpy()
+        used = [stage for stage, plane in enumerate(out) if stage == 0 or plane.any()]
+        return out[: used[-1] + 1]
 
     def render(self, planes: np.ndarray) -> np.ndarray:
         """Pixels (f h, f w, 3) uint8 of index planes (stages, h, w); f is `config.downsampling`."""
@@ -177,14 +189,8 @@ class Codec:
         )
         if planes.shape[1:] != header.grid:
             raise ValueError(f"index planes of shape {planes.shape} do not fit {size[0]}x{size[1]} pixels")
-        tiles = []
-        for number in range(header.tiles):
-            tile = header.tile(number)
-            writer = TileWriter()
-            part = planes[:, tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns]
-            self.coder.encode(writer, part)
-            tiles.append(writer.finish())
-        return bitstream.write(header, tiles, metadata, alpha)
+        tiles = [_tile_of(planes, header.tile(number)) for number in range(header.tiles)]
+        return bitstream.write(header, self.coder.encode(tiles), metadata, alpha)
 
     def unpack(self, data: bytes) -> np.ndarray:
         """Index planes (stages, h, w) uint16 of a `.vqc` file.
@@ -193,22 +199,9 @@ class Codec:
             bitstream.BitstreamError: the file is damaged.
             vqcodec.errors.ModelError: it was made with another model.
         """
-        return self._planes(bitstream.read(data))
-
-    def _planes(self, container: bitstream.Container) -> np.ndarray:
-        header = container.header
-        if header.model_id != self.model_id:
-            raise ModelError(
-                f"made with model {header.model_id.hex()}, but the model at hand is {self.model_id.hex()}"
-            )
-        planes = np.empty((header.stages, *header.grid), np.uint16)
-        for number in range(header.tiles):
-            tile = header.tile(number)
-            reader: TileReader = container.payload.tile(number)
-            planes[:, tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns] = (
-                self.coder.decode(reader, (tile.rows, tile.columns))
-            )
-        return planes
+        container = bitstream.read(data)
+        self._check(container.header)
+        return read_excerpt(container, self.coder).planes
 
     # --- image <-> bytes ------------------------------------------------------------------------------
 
@@ -217,6 +210,8 @@ class Codec:
         image: Image.Image,
         quality: float = DEFAULT_QUALITY,
         *,
+        bpp: float | None = None,
+        size: int | None = None,
         metadata: bitstream.Metadata | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> bytes:
@@ -225,15 +220,54 @@ class Codec:
         Args:
             image: its EXIF orientation is applied; alpha is kept losslessly.
             quality: 0..100, higher is better and larger.
+            bpp: bits per pixel that the whole file must not exceed, instead of a quality.
+            size: bytes that the whole file must not exceed, instead of a quality.
             metadata: to keep in place of the image's own; `Metadata()` keeps none.
             progress: called now and then with the share that is done, 0..1.
+
+        Raises:
+            vqcodec.errors.TargetError: even the smallest file is larger than `bpp` or `size` allow.
+
+        Warns with `LossWarning` if even the largest file is more than 3 % smaller than they allow.
         """
+        if bpp is not None and size is not None:
+            raise ValueError("bpp and size exclude each other")
         picture = images.from_pil(image, metadata)
-        planes = self.quantize(self.latents(picture.pixels, progress), quality)
         height, width = picture.pixels.shape[:2]
-        return self.pack(
-            planes, (width, height), grey=picture.grey, alpha=picture.alpha, metadata=picture.metadata
-        )
+        latents = self.latents(picture.pixels, progress)
+
+        def encode(price: float) -> bytes:
+            return self.pack(
+                self.quantize(latents, price),
+                (width, height),
+                grey=picture.grey,
+                alpha=picture.alpha,
+                metadata=picture.metadata,
+            )
+
+        if bpp is not None:
+            size = int(bpp * width * height / 8)
+        return encode(lagrangian(quality)) if size is None else self._fit(latents, encode, size)
+
+    def _fit(self, latents: Tensor, encode: Callable[[float], bytes], size: int) -> bytes:
+        flat = latents.flatten(0, 1)
+        # A sample of the positions tells how the rate falls with the price.
+        sample = flat[:: max(1, len(flat) // 4096)].to(self.device)
+
+        @torch.inference_mode()
+        def estimate(price: float) -> float:
+            quantizer = self.model.quantizer
+            return float(quantizer.rate(quantizer.quantize(sample, lagrangian=price or None).indices).sum())
+
+        data = search(size, estimate, encode)
+        if data is None:
+            raise TargetError(
+                f"{size} bytes cannot be reached: the smallest file takes {len(encode(HIGHEST_PRICE))}"
+            )
+        if len(data) < (1 - TOLERANCE) * size:
+            text = f"the largest file takes {len(data)} of the {size} bytes asked for"
+            warnings.warn(text, LossWarning, stacklevel=3)
+        return data
 
     def decompress(
         self,
@@ -327,6 +361,10 @@ class Codec:
             or 1 << header.downsample_log2 != config.downsampling
         ):
             raise bitstream.CorruptHeader("stages, codebook or grid are not those of the model that it names")
+
+
+def _tile_of(planes: np.ndarray, tile: Tile) -> np.ndarray:
+    return planes[:, tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns]
 
 
 @functools.cache

@@ -1,10 +1,28 @@
-"""Index planes to range-coder symbols and back, with the model's frequency tables."""
+"""Index planes to range-coder streams and back, with the frequencies that a model gives."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
 import numpy as np
 
-from bitstream import TileReader, TileWriter
+from bitstream import TileReader, TileStream, TileWriter
+from vqcodec.model.context import ContextModel
+
+# Tiles of one shape are coded side by side, so that the context model works on large matrices; more at once
+# would only take memory.
+TILES_AT_ONCE = 16
+
+
+class IndexCoder(Protocol):
+    """Turns the index planes of tiles into streams and back."""
+
+    def encode(self, tiles: Sequence[np.ndarray]) -> list[TileStream]:
+        """Code tiles, each (s, rows, columns) integers."""
+
+    def decode(self, readers: Sequence[TileReader], shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        """Decode tiles of the given (rows, columns) to (s, rows, columns) uint16, s as the readers hold."""
 
 
 class TableCoder:
@@ -21,15 +39,21 @@ class TableCoder:
     def __init__(self, tables: np.ndarray) -> None:
         self.tables = tables
 
-    def encode(self, writer: TileWriter, planes: np.ndarray) -> None:
-        """Write the planes (s, rows, columns) of one tile."""
+    def encode(self, tiles: Sequence[np.ndarray]) -> list[TileStream]:
+        return [self._encode(planes) for planes in tiles]
+
+    def decode(self, readers: Sequence[TileReader], shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        return [self._decode(reader, shape) for reader, shape in zip(readers, shapes, strict=True)]
+
+    def _encode(self, planes: np.ndarray) -> TileStream:
+        writer = TileWriter()
         for stage, plane in enumerate(planes):
             for context, mask in enumerate(_contexts(planes[:stage], plane.shape)):
                 writer.encode(plane[mask], self.tables[stage, context])
             writer.end_stage(plane)
+        return writer.finish()
 
-    def decode(self, reader: TileReader, shape: tuple[int, int]) -> np.ndarray:
-        """Read the planes (s, rows, columns) uint16 of one tile, s being what the reader holds."""
+    def _decode(self, reader: TileReader, shape: tuple[int, int]) -> np.ndarray:
         planes = np.zeros((reader.stages, *shape), np.uint16)
         for stage, plane in enumerate(planes):
             for context, mask in enumerate(_contexts(planes[:stage], shape)):
@@ -41,3 +65,80 @@ class TableCoder:
 def _contexts(before: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     after_zero = before[-1] == 0 if len(before) >= 2 else np.zeros(shape, bool)
     return ~after_zero, after_zero
+
+
+class ContextCoder:
+    """Codes every index as group and member, with the frequencies of an integer context model.
+
+    Within a stage, the positions of even row + column come first, then the odd ones; for each of the two
+    passes all groups in raster order, then all members.
+
+    Args:
+        model: the context model.
+    """
+
+    def __init__(self, model: ContextModel) -> None:
+        self.model = model
+
+    def encode(self, tiles: Sequence[np.ndarray]) -> list[TileStream]:
+        streams: list[TileStream | None] = [None] * len(tiles)
+        for numbers in _alike([planes.shape for planes in tiles]):
+            planes = np.stack([tiles[number] for number in numbers])
+            writers = [TileWriter() for _ in numbers]
+            state = self.model.start(len(numbers), *planes.shape[2:])
+            flat = planes.reshape(*planes.shape[:2], -1)
+            for stage in range(planes.shape[1]):
+                for positions in state.passes:
+                    symbols = flat[:, stage][:, positions.numpy()]
+                    groups, members = np.divmod(symbols.astype(np.int32), self.model.groups)
+                    group_tables = _per_tile(state.group_frequencies(), len(numbers))
+                    member_tables = _per_tile(state.member_frequencies(groups.reshape(-1)), len(numbers))
+                    for which, writer in enumerate(writers):
+                        writer.encode(groups[which], group_tables[which])
+                        writer.encode(members[which], member_tables[which])
+                    state.update(symbols.reshape(-1))
+                for which, writer in enumerate(writers):
+                    writer.end_stage(planes[which, stage])
+            for number, writer in zip(numbers, writers, strict=True):
+                streams[number] = writer.finish()
+        return streams
+
+    def decode(self, readers: Sequence[TileReader], shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        tiles: list[np.ndarray | None] = [None] * len(readers)
+        kinds = [(reader.stages, *shape) for reader, shape in zip(readers, shapes, strict=True)]
+        for numbers in _alike(kinds):
+            count, (stages, rows, columns) = len(numbers), kinds[numbers[0]]
+            planes = np.zeros((count, stages, rows * columns), np.uint16)
+            state = self.model.start(count, rows, columns)
+            for stage in range(stages):
+                for positions in state.passes:
+                    tables = _per_tile(state.group_frequencies(), count)
+                    groups = np.stack(
+                        [readers[n].decode(table) for n, table in zip(numbers, tables, strict=True)]
+                    )
+                    tables = _per_tile(state.member_frequencies(groups.reshape(-1)), count)
+                    members = np.stack(
+                        [readers[n].decode(table) for n, table in zip(numbers, tables, strict=True)]
+                    )
+                    symbols = groups * self.model.groups + members
+                    planes[:, stage, positions.numpy()] = symbols
+                    state.update(symbols.reshape(-1))
+                for which, number in enumerate(numbers):
+                    readers[number].end_stage(planes[which, stage].reshape(rows, columns))
+            for which, number in enumerate(numbers):
+                tiles[number] = planes[which].reshape(stages, rows, columns)
+        return tiles
+
+
+def _alike(kinds: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
+    """Numbers of tiles of one kind, at most `TILES_AT_ONCE` together."""
+    by_kind: dict[tuple[int, ...], list[int]] = {}
+    for number, kind in enumerate(kinds):
+        by_kind.setdefault(kind, []).append(number)
+    for numbers in by_kind.values():
+        for start in range(0, len(numbers), TILES_AT_ONCE):
+            yield numbers[start : start + TILES_AT_ONCE]
+
+
+def _per_tile(frequencies: np.ndarray, count: int) -> np.ndarray:
+    return frequencies.reshape(count, -1, frequencies.shape[-1])

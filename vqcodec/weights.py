@@ -15,9 +15,11 @@ from safetensors.torch import save_file
 
 from vqcodec.errors import ModelError
 from vqcodec.model import FAMILIES, VQGAN, TamingVQGAN
+from vqcodec.model.context import EIGHT_BIT, ContextWeights
 
 DEFAULT_MODEL = "photo"
 FORMAT = "vqcodec-model-1"
+CONTEXT_PREFIX = "context."
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class ModelFile:
         model: the network, float32, in evaluation mode.
         model_id: first 4 bytes of the SHA-256 of the file; every `.vqc` file carries it.
         tables: (S, 2, K) uint32 frequencies of the indices, each row summing to 2**16.
+        context: integer weights of the context model; without, indices are coded with the tables.
     """
 
     path: Path
     model: VQGAN | TamingVQGAN
     model_id: bytes
     tables: np.ndarray
+    context: ContextWeights | None = None
 
 
 def find_model(name: str | os.PathLike | None = None) -> Path:
@@ -70,19 +74,26 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         if metadata.get("format") != FORMAT:
             raise ModelError(f"{path}: not a {FORMAT} file")
         tables = tensors.pop("tables").numpy().astype(np.uint32)
+        names = [key for key in tensors if key.startswith(CONTEXT_PREFIX)]
+        context = {key.removeprefix(CONTEXT_PREFIX): tensors.pop(key).to(torch.int32) for key in names}
+        weights = ContextWeights(**context) if context else None
         # Files that name no family are from before there was a second one.
         architecture, config = FAMILIES[metadata.get("family", VQGAN.family)]
         # Meta construction skips the random initialisation that the file replaces at once.
         with torch.device("meta"):
             model = architecture(config.from_json(metadata["config"]))
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
-    return ModelFile(path, model.eval().requires_grad_(False), digest[:4], tables)
+    return ModelFile(path, model.eval().requires_grad_(False), digest[:4], tables, weights)
 
 
 def save_model(
-    path: Path, model: VQGAN | TamingVQGAN, tables: np.ndarray, notes: dict[str, str] | None = None
+    path: Path,
+    model: VQGAN | TamingVQGAN,
+    tables: np.ndarray,
+    context: ContextWeights | None = None,
+    notes: dict[str, str] | None = None,
 ) -> bytes:
     """Write a model file, weights in the type that its family asks for, and return its model id.
 
@@ -90,15 +101,19 @@ def save_model(
         path: file to write, replaced in one move.
         model: the network.
         tables: (S, 2, K) integer frequencies, each row summing to 2**16, every entry at least 1.
+        context: integer weights of a context model.
         notes: further text metadata, such as training steps.
     """
     tensors = {key: value.to(model.stored_as).contiguous() for key, value in model.state_dict().items()}
     tensors["latent_rms"] = model.latent_rms.float()
     # Frequencies are below 2**16 as long as every codeword keeps at least 1.
     tensors["tables"] = torch.from_numpy(tables.astype(np.uint16))
+    for name, tensor in context.tensors().items() if context else ():
+        tensors[CONTEXT_PREFIX + name] = tensor.to(torch.int8 if name in EIGHT_BIT else torch.int32)
     metadata = {"format": FORMAT, "family": model.family, "config": model.config.to_json(), **(notes or {})}
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={key: str(value) for key, value in sorted(metadata.items())})
+    temporary.chmod(0o644)
     os.replace(temporary, path)
     return hashlib.sha256(path.read_bytes()).digest()[:4]
 

@@ -100,9 +100,7 @@ class FloatContextModel(nn.Module):
         return value + ((value + 0.5).floor() - value).detach()
 
     def activate(self, total: Tensor) -> Tensor:
-        # A leak in the gradient alone keeps saturated units alive.
-        value = self.shift(total)
-        return value.clamp(0, ACTIVATION_MAX)
+        return self.shift(total).clamp(0, ACTIVATION_MAX)
 
     @torch.no_grad()
     def export(self) -> ContextWeights:
@@ -120,57 +118,61 @@ class FloatContextModel(nn.Module):
 
 
 @torch.no_grad()
-def index_planes(
-    model: VQGAN, crops: CropSampler, rng: np.random.Generator, lagrangians: Tensor, size: int
-) -> Tensor:
-    """Index planes (N, S, size/16, size/16) of one random crop per Lagrange multiplier (N,)."""
-    pictures = crops.batch(rng, len(lagrangians), size).contiguous(memory_format=torch.channels_last)
-    latents = model.encode(pictures)
+def index_planes(model: VQGAN, pictures: Tensor, prices: Tensor) -> Tensor:
+    """Index planes (N, S, h, w) of pictures (N, 3, 16h, 16w), each at its own price of a bit (N,)."""
+    latents = model.encode(pictures.contiguous(memory_format=torch.channels_last))
     count, dim, rows, columns = latents.shape
     flat = latents.permute(0, 2, 3, 1).reshape(-1, dim)
-    indices = model.quantizer.quantize(flat, lagrangian=lagrangians.repeat_interleave(rows * columns)).indices
+    indices = model.quantizer.quantize(flat, lagrangian=prices.repeat_interleave(rows * columns)).indices
     return indices.view(count, rows, columns, -1).permute(0, 3, 1, 2)
 
 
-def train_context(
-    model: VQGAN,
-    crops: CropSampler,
-    lagrangians: tuple[float, float],
-    pool: int = 1500,
-    steps: int = 3000,
-    batch: int = 16,
-    lr: float = 4e-3,
-    seed: int = 0,
-) -> FloatContextModel:
-    """Train a context model on the indices of random crops, coded at random prices of a bit.
+def index_pool(
+    model: VQGAN, crops: CropSampler, prices: tuple[float, float], count: int, seed: int = 0
+) -> Tensor:
+    """Index planes (count, S, 16, 16) int16 of random crops at random prices of a bit.
 
     Args:
-        model: the released network.
-        crops: source of crops.
-        lagrangians: least and largest Lagrange multiplier, drawn log-uniformly, none for every eighth crop.
-        pool: number of 256 x 256 crops that are encoded once and then drawn from.
+        model: the network.
+        crops: source of 256 x 256 crops.
+        prices: least and largest, drawn log-uniformly; none for every eighth crop.
+        count: number of crops.
+        seed: of crops and prices.
+    """
+    rng = np.random.default_rng(seed)
+    planes = []
+    for start in tqdm(range(0, count, 8), desc="encoding crops", unit="batch", disable=None):
+        size = min(8, count - start)
+        drawn = np.exp(rng.uniform(*np.log(prices), size)) * (rng.random(size) >= 0.125)
+        pictures = crops.batch(rng, size, 256)
+        planes.append(index_planes(model, pictures, torch.from_numpy(drawn).float()).to(torch.int16))
+    return torch.cat(planes)
+
+
+def train_context(
+    planes: Tensor, codebook_size: int, steps: int = 4000, batch: int = 16, lr: float = 4e-3, seed: int = 0
+) -> FloatContextModel:
+    """Train a context model.
+
+    Args:
+        planes: (N, S, h, w) integers to learn from.
+        codebook_size: codewords per stage, a square number.
         steps: optimiser steps.
-        batch: crops per step.
-        lr: peak learning rate, one cycle.
+        batch: planes per step.
+        lr: peak learning rate of one cycle.
+        seed: of initialisation and order.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    config = model.config
-    planes = []
-    for _ in tqdm(range(0, pool, 10), desc="encoding crops", disable=None):
-        low, high = np.log(lagrangians)
-        draw = np.exp(rng.uniform(low, high, 10)) * (rng.random(10) >= 0.125)
-        planes.append(index_planes(model, crops, rng, torch.from_numpy(draw).float(), 256).to(torch.int16))
-    data = torch.cat(planes)
-    context = FloatContextModel(config.stages, config.codebook_size)
-    start_from_counts(context, data)
+    context = FloatContextModel(planes.shape[1], codebook_size)
+    start_from_counts(context, planes)
     optimiser = torch.optim.AdamW(
         context.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.0, foreach=True
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, steps, pct_start=0.1)
-    bar = tqdm(range(steps), desc="context model", disable=None)
+    bar = tqdm(range(steps), desc="context model", unit="step", disable=None)
     for step in bar:
-        chosen = data[torch.from_numpy(rng.choice(len(data), batch))].long()
+        chosen = planes[torch.from_numpy(rng.choice(len(planes), batch))].long()
         bits = context.bits(chosen)
         bits.sum().backward()
         nn.utils.clip_grad_norm_(context.parameters(), 5.0)

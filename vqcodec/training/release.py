@@ -1,16 +1,17 @@
-"""From a training run to a model file: averaged weights as float16, frequencies counted on photographs."""
+"""From a training run to a model file: averaged weights as float16, codewords in order, a context model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
 from vqcodec.model import VQGAN, ModelConfig
 from vqcodec.model.quantizer import rate_context
+from vqcodec.rate import LARGEST_PRICE, SMALLEST_PRICE
+from vqcodec.training.context import index_pool, train_context
 from vqcodec.training.data import CropSampler
 from vqcodec.weights import frequencies, save_model
 
@@ -18,36 +19,68 @@ from vqcodec.weights import frequencies, save_model
 PRIOR = 0.5
 
 
-@torch.no_grad()
-def count_indices(
-    model: VQGAN, crops: CropSampler, lagrangians: Sequence[float], batches: int = 200, seed: int = 1
-) -> np.ndarray:
-    """How often every codeword is chosen per stage and context, (S, 2, K), on random crops."""
-    rng = np.random.default_rng(seed)
-    config = model.config
-    counts = np.zeros((config.stages, 2, config.codebook_size))
-    for number in tqdm(range(batches), desc="counting indices", unit="batch", disable=None):
-        pictures = crops.batch(rng, 8, 256).contiguous(memory_format=torch.channels_last)
-        latents = model.encode(pictures).permute(0, 2, 3, 1).reshape(-1, config.latent_dim)
-        indices = model.quantizer.quantize(latents, lagrangian=lagrangians[number % len(lagrangians)]).indices
-        columns = list(indices.unbind(1))
-        for stage, column in enumerate(columns):
-            flat = rate_context(columns[:stage], len(column)) * config.codebook_size + column
-            counts[stage] += np.bincount(flat.numpy(), minlength=2 * config.codebook_size).reshape(2, -1)
-    return counts
+def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: int = 4000) -> bytes:
+    """Write the averaged weights of a run as a model file and return its model id.
 
-
-def release(
-    run: Path, out: Path, crops: CropSampler, lagrangians: Sequence[float] = (0.0,), batches: int = 200
-) -> bytes:
-    """Write the averaged weights of a run as model file and return its model id."""
+    Args:
+        run: folder of the training run.
+        out: model file to write.
+        crops: photographs that the context model learns from.
+        pool: number of crops that it learns from.
+        steps: its training steps.
+    """
     state = torch.load(run / "checkpoint.pt", weights_only=True)
-    model = VQGAN(ModelConfig.from_fields(state["config"]["model"]))
+    model = VQGAN(ModelConfig.from_fields(state["config"]["model"])).eval().requires_grad_(False)
     model.load_state_dict(state["average"])
-    # What is counted is what the file will hold: weights rounded to float16.
-    model.load_state_dict({key: value.half().float() for key, value in model.state_dict().items()})
-    tables = frequencies(count_indices(model.eval(), crops, lagrangians, batches) + PRIOR)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return save_model(
-        out, model, tables, {"steps": str(state["step"]), "hours": f"{state['seconds'] / 3600:.2f}"}
+    order_codewords(model)
+    # What is counted and learned from is what the file will hold: weights rounded to float16.
+    model.load_state_dict(
+        {key: value.to(model.stored_as).float() for key, value in model.state_dict().items()}
     )
+    planes = index_pool(model, crops, (SMALLEST_PRICE, LARGEST_PRICE), pool)
+    context = train_context(planes, model.config.codebook_size, steps)
+    tables = frequencies(count_contexts(planes, model.config.codebook_size) + PRIOR)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    notes = {"steps": str(state["step"]), "hours": f"{state['seconds'] / 3600:.2f}"}
+    return save_model(out, model, tables, context.export(), notes)
+
+
+def count_contexts(planes: Tensor, codebook_size: int) -> np.ndarray:
+    """How often every codeword is chosen per stage and rate context, (S, 2, K); planes (N, S, h, w) integers."""
+    columns = [plane.flatten().long() for plane in planes.unbind(1)]
+    counts = [
+        torch.bincount(
+            rate_context(columns[:stage], len(column)) * codebook_size + column, minlength=2 * codebook_size
+        )
+        for stage, column in enumerate(columns)
+    ]
+    return torch.stack(counts).view(len(columns), 2, codebook_size).numpy()
+
+
+@torch.no_grad()
+def order_codewords(model: VQGAN) -> None:
+    """Sort every codebook so that each run of sqrt(K) codewords holds neighbours, codeword 0 in its place.
+
+    The context model codes an index as group and member; groups of like codewords are easier to foresee.
+    """
+    quantizer = model.quantizer
+    groups = round(quantizer.codebooks.shape[1] ** 0.5)
+    for stage, codebook in enumerate(quantizer.codebooks):
+        order = torch.cat([*_halves(codebook, torch.arange(len(codebook)), groups)]).view(groups, -1)
+        home = int((order == 0).any(1).nonzero())
+        order = order.roll(-home, 0)
+        first = order[0]
+        order[0] = torch.cat([first[first == 0], first[first != 0]])
+        quantizer.codebooks[stage] = codebook[order.flatten()]
+        quantizer.bits[stage] = quantizer.bits[stage][:, order.flatten()]
+
+
+def _halves(codebook: Tensor, members: Tensor, parts: int) -> list[Tensor]:
+    """Split along the first principal axis into two equal halves, again and again."""
+    if parts == 1:
+        return [members]
+    vectors = codebook[members] - codebook[members].mean(0)
+    axis = torch.linalg.eigh(vectors.T @ vectors).eigenvectors[:, -1]
+    ordered = members[(vectors @ axis).argsort()]
+    middle = len(ordered) // 2
+    return _halves(codebook, ordered[:middle], parts // 2) + _halves(codebook, ordered[middle:], parts // 2)
