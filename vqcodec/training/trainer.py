@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -143,17 +144,24 @@ class Trainer:
 
         error = decoded - pictures
         l1, mse = error.abs().mean(), error.square().mean()
+        quarter = F.avg_pool2d(error, 4)
+        coarse = quarter.abs().mean() + F.avg_pool2d(quarter, 4).abs().mean()
         # Half of the crops suffice for the perceptual gradient; on all of them it costs as much as the codec.
         half = (count + 1) // 2
         perceptual = self.perceptual(decoded[:half], pictures[:half]).mean()
         total = (
-            phase.l1 * l1 + phase.mse * mse + phase.perceptual * perceptual + phase.commitment * commitment
+            phase.l1 * l1
+            + phase.mse * mse
+            + phase.coarse * coarse
+            + phase.perceptual * perceptual
+            + phase.commitment * commitment
         )
         bits = torch.zeros(()) if not phase.quantize else self.model.quantizer.rate(quantized.indices).mean()
         return {
             "total": total,
             "l1": l1,
             "mse": mse,
+            "coarse": coarse,
             "perceptual": perceptual,
             "commitment": commitment,
             "bits": bits,
@@ -167,9 +175,12 @@ class Trainer:
     @torch.no_grad()
     def update_average(self) -> None:
         decay = min(self.config.ema, (self.step + 1) / (self.step + 10))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
-        for averaged, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            averaged.copy_(current)
+        # The codebooks are averaged alike: they have to fit the averaged encoder.
+        torch._foreach_lerp_(
+            [*self.average.parameters(), *self.average.buffers()],
+            [*self.model.parameters(), *self.model.buffers()],
+            1 - decay,
+        )
 
     # --- the run --------------------------------------------------------------------------------------
 
