@@ -207,7 +207,7 @@ class Codec:
 
     def compress(
         self,
-        image: Image.Image,
+        image: Image.Image | images.Picture,
         quality: float = DEFAULT_QUALITY,
         *,
         bpp: float | None = None,
@@ -218,7 +218,8 @@ class Codec:
         """Compress an image of any mode and size into a `.vqc` file.
 
         Args:
-            image: its EXIF orientation is applied; alpha is kept losslessly.
+            image: its EXIF orientation is applied; alpha is kept losslessly. A `Picture`, such as
+                `vqcodec.image.read` returns, is taken as it is.
             quality: 0..100, higher is better and larger.
             bpp: bits per pixel that the whole file must not exceed, instead of a quality.
             size: bytes that the whole file must not exceed, instead of a quality.
@@ -232,7 +233,7 @@ class Codec:
         """
         if bpp is not None and size is not None:
             raise ValueError("bpp and size exclude each other")
-        picture = images.from_pil(image, metadata)
+        picture = image if isinstance(image, images.Picture) else images.from_pil(image, metadata)
         height, width = picture.pixels.shape[:2]
         latents = self.latents(picture.pixels, progress)
 

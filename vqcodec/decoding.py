@@ -9,7 +9,7 @@ import numpy as np
 
 from bitstream import Container, Truncated
 from vqcodec.coding import IndexCoder
-from vqcodec.errors import LossWarning
+from vqcodec.errors import TruncatedWarning
 from vqcodec.windows import Box
 
 
@@ -34,7 +34,7 @@ def read_excerpt(
     """Decode the tiles that a rectangle touches, the same number of stages of all of them.
 
     Of a truncated file these are the stages that all tiles of the rectangle have, at least the first; tiles
-    that lack even that one are named in `Excerpt.missing`. Warns with `LossWarning` about what is missing.
+    that lack even that one are named in `Excerpt.missing`. Warns with `TruncatedWarning` about what is missing.
 
     Args:
         container: the file.
@@ -65,7 +65,7 @@ def read_excerpt(
         )
         if len(found) < len(numbers):
             message += f", and nothing of {len(numbers) - len(found)} of {len(numbers)} tiles"
-        warnings.warn(message, LossWarning, stacklevel=3)
+        warnings.warn(message, TruncatedWarning, stacklevel=3)
     tiles = [header.tile(number) for number in numbers]
     # Whole tiles first, then the rectangle cut out of them.
     origin, end = tiles[0], tiles[-1]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms
 
 from bitstream import Metadata
 from vqcodec import metadata as meta
-from vqcodec.errors import LossWarning
+from vqcodec.errors import ImageError, LossWarning
 
 # Pixels converted at a time, so that a large picture is never held twice.
 STRIP = 1 << 22
@@ -41,7 +43,7 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
 
     Args:
         image: of any mode; of several frames the one it stands at.
-        metadata: to keep in place of the image's own; its EXIF orientation counts.
+        metadata: to keep in place of the image's own. If it has EXIF, its orientation counts, not the image's.
     """
     if getattr(image, "is_animated", False):
         which = "first" if image.tell() == 0 else "current"
@@ -49,7 +51,9 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
     if image.mode[0] not in "IF" and any(";16" in str(tile) for tile in getattr(image, "tile", ())):
         warnings.warn("16 bits per channel are reduced to 8", LossWarning, stacklevel=3)
     image.load()
-    found = meta.of_image(image) if metadata is None else metadata
+    own = meta.of_image(image)
+    found = own if metadata is None else metadata
+    turn = meta.orientation(found if found.exif else own)
     if image.mode[0] in "IF":
         warnings.warn(f"mode {image.mode} is reduced to 8 bits", LossWarning, stacklevel=3)
         image = _to_eight_bits(image)
@@ -57,14 +61,13 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
     to_srgb = None
     if image.mode == "CMYK":
         warnings.warn("CMYK is converted to sRGB", LossWarning, stacklevel=3)
-        to_srgb = _cmyk_to_srgb(found.icc)
+        to_srgb = _cmyk_to_srgb(own.icc)
     if found.icc and found.icc[16:20] != (b"GRAY" if grey else b"RGB "):
-        if to_srgb is None:
+        if image.mode != "CMYK":
             warnings.warn(
                 "the ICC profile is not of the picture's kind and not kept", LossWarning, stacklevel=3
             )
         found = replace(found, icc=None)
-    turn = meta.orientation(found)
     transparent = image.has_transparency_data
     shape = image.size if turn >= 5 else image.size[::-1]
     pixels = np.empty((*shape, 3), np.uint8)
@@ -79,6 +82,36 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
         if alpha is not None:
             _as_stored(alpha, turn)[top : top + rows] = strip[:, :, 3]
     return Picture(pixels, grey, alpha, meta.upright(found))
+
+
+def read(source: Path | BinaryIO, max_pixels: int | None = None, keep_metadata: bool = True) -> Picture:
+    """Read a picture from a file in any format that Pillow reads.
+
+    Args:
+        source: path or open file.
+        max_pixels: read at most this many. Pillow's own limit, `Image.MAX_IMAGE_PIXELS`, counts too.
+        keep_metadata: whether ICC profile, EXIF and XMP are kept.
+
+    Raises:
+        vqcodec.errors.ImageError: it is not there, not a picture, damaged or too large.
+    """
+    try:
+        with Image.open(source) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise ImageError(
+                    f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}"
+                )
+            picture = from_pil(image)
+    except (ImageError, Warning, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise ImageError("not a picture in a format that Pillow reads") from None
+    except OSError as error:
+        raise ImageError(f"{error.strerror or error}") from error
+    except Exception as error:
+        # Pillow's readers raise whatever a damaged file leads them into.
+        raise ImageError(f"cannot be read: {error or type(error).__name__}") from error
+    return picture if keep_metadata else replace(picture, metadata=Metadata())
 
 
 class Canvas:

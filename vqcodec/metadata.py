@@ -82,7 +82,7 @@ def upright(metadata: Metadata) -> Metadata:
 
     Everything else in the EXIF stays where it is, since makers' notes may hold offsets into the whole.
     """
-    exif = metadata.exif and _without_thumbnail(_without_orientation(metadata.exif))
+    exif = (metadata.exif and _without_thumbnail(_without_orientation(metadata.exif))) or None
     return Metadata(metadata.icc, exif, metadata.xmp and _XMP_ORIENTATION_WHOLE.sub(b"", metadata.xmp))
 
 
@@ -119,6 +119,8 @@ def _without_orientation(exif: bytes) -> bytes:
     order, entries, end = _directory(exif, None)
     for at in entries:
         if struct.unpack_from(order + "H", exif, at)[0] == _ORIENTATION:
+            if len(entries) == 1 and not any(exif[end : end + 4]):
+                return b""
             count = struct.pack(order + "H", len(entries) - 1)
             begin = entries[0] - 2
             return (

@@ -1,0 +1,53 @@
+"""The command `info`: what `.vqc` files say of themselves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bitstream
+from vqcodec.errors import ImageError
+
+CORRUPT = 4
+_CHUNKS = {"i": "ICC profile", "e": "EXIF", "x": "XMP", "A": "alpha", "P": "payload"}
+
+
+def describe_files(names: Sequence[str], as_json: bool) -> int:
+    """Print a description of each file; returns the exit code."""
+    codes = set()
+    for name in names:
+        try:
+            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+            found = bitstream.info(data)
+        except bitstream.BitstreamError as error:
+            codes.add(CORRUPT)
+            print(f"vqcodec: {name}: {error}", file=sys.stderr)
+        except OSError as error:
+            codes.add(ImageError.exit_code)
+            print(f"vqcodec: {name}: {error.strerror or error}", file=sys.stderr)
+        else:
+            print(json.dumps({"file": name} | found) if as_json else in_words(name, found))
+    return max(codes) if len(codes) == 1 else bool(codes)
+
+
+def in_words(name: str, found: dict[str, Any]) -> str:
+    """A few lines about one file from what `bitstream.info` found."""
+    chunks = ", ".join(
+        f"{_CHUNKS.get(chunk['tag'], 'chunk ' + chunk['tag'])} {chunk['bytes']:,}"
+        for chunk in found["chunks"]
+    )
+    tiles = f"{found['tiles']} tile{'s' * (found['tiles'] > 1)} of {found['tile_size']}x{found['tile_size']}"
+    lines = [
+        f"{name}: {found['width']}x{found['height']} {found['mode']}, {found['bytes']:,} bytes, {found['bpp']:.3f} bpp",
+        f"  model {found['model_id']}, {found['stages']} stages of {found['codebook_size']} codewords, {tiles}",
+        f"  bytes: {chunks}",
+    ]
+    if found["truncated"]:
+        lines.append(
+            f"  truncated: {found['missing_bytes']:,} bytes are missing, "
+            f"{found['complete_stages']} of {found['stages']} stages are complete"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,90 @@
+"""Decoded images to files of the usual formats, with as much of the metadata as each can hold."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image, PngImagePlugin
+
+from vqcodec.errors import LossWarning, RequestError, WriteError
+
+# The picture has been through one lossy codec: what follows should add as little as it can.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True, "exact": True},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+    "AVIF": {"quality": 95},
+}
+_METADATA = {
+    "PNG": ("icc_profile", "exif", "xmp"),
+    "JPEG": ("icc_profile", "exif", "xmp"),
+    "WEBP": ("icc_profile", "exif", "xmp"),
+    "AVIF": ("icc_profile", "exif", "xmp"),
+    "TIFF": ("icc_profile", "exif", "xmp"),
+    "JPEG2000": (),
+}
+_NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
+_JPEG_SEGMENT = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
+_XMP_TAG = 700
+
+
+def format_of(path: str | Path) -> str:
+    """The format that Pillow writes for a suffix.
+
+    Raises:
+        RequestError: it writes none.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    found = Image.registered_extensions().get(suffix)
+    if found not in Image.SAVE:
+        raise RequestError(f"{path}: no picture format with suffix {suffix!r} can be written")
+    return found
+
+
+def write_image(image: Image.Image, file: BinaryIO, kind: str) -> None:
+    """Write an image with what `Image.info` holds of ICC profile, EXIF and XMP.
+
+    Warns with `LossWarning` about what the format cannot hold.
+
+    Args:
+        image: of mode L, LA, RGB or RGBA.
+        file: open for writing; the caller removes it if this fails.
+        kind: Pillow's name of the format.
+
+    Raises:
+        WriteError: the format cannot hold the picture.
+    """
+    metadata = {name: image.info[name] for name in _NAMES if name in image.info}
+    lost = [
+        name
+        for name, value in metadata.items()
+        if name not in _METADATA.get(kind, ())
+        or (kind == "JPEG" and name != "icc_profile" and len(value) > _JPEG_SEGMENT)
+    ]
+    if lost:
+        names = ", ".join(_NAMES[name] for name in lost)
+        warnings.warn(f"{names} cannot be kept in {kind}", LossWarning, stacklevel=2)
+    options = _OPTIONS.get(kind, {}) | {name: metadata[name] for name in metadata if name not in lost}
+    if kind == "PNG" and "xmp" in options:
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
+        options["pnginfo"] = text
+    if kind == "TIFF":
+        exif = Image.Exif()
+        exif.load(options.pop("exif", None))
+        if "xmp" in options:
+            exif[_XMP_TAG] = options.pop("xmp")
+        options["exif"] = exif
+    if kind in ("JPEG", "BMP", "PPM") and image.mode in ("LA", "RGBA"):
+        raise WriteError(f"{kind} has no transparency; PNG, WebP, TIFF and AVIF do")
+    # Pillow's writers look into `info` too, and would find there what they were not given.
+    kept, image.info = image.info, {}
+    try:
+        image.save(file, kind, **options)
+    except (ValueError, KeyError, SyntaxError) as error:
+        raise WriteError(f"{kind} cannot hold this picture: {error}") from error
+    finally:
+        image.info = kept
