@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -368,7 +368,13 @@ def _tile_of(planes: np.ndarray, tile: Tile) -> np.ndarray:
     return planes[:, tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns]
 
 
-@functools.cache
-def default_codec() -> Codec:
-    """The codec of the released model, loaded once."""
-    return Codec.load()
+_shared: dict[tuple[str | os.PathLike | None, str], Codec] = {}
+_loading = threading.Lock()
+
+
+def default_codec(model: str | os.PathLike | None = None, device: str = "cpu") -> Codec:
+    """The codec of a model, the released one by default, loaded at first use and then kept."""
+    with _loading:
+        if (model, device) not in _shared:
+            _shared[model, device] = Codec.load(model, device)
+        return _shared[model, device]

@@ -1,0 +1,126 @@
+"""Makes Pillow read and write `.vqc` files. Importing this module registers the format with its defaults.
+
+>>> import vqcodec.plugin
+>>> Image.open("photo.vqc").size
+>>> image.save("photo.vqc", quality=60)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from PIL import Image, ImageFile
+
+import bitstream
+from vqcodec import metadata as meta
+
+if TYPE_CHECKING:
+    from vqcodec.codec import Codec
+
+FORMAT = "VQC"
+EXTENSION = ".vqc"
+MIME = "image/x-vqc"
+
+_SAVE_OPTIONS = {"quality", "bpp", "size", "icc_profile", "exif", "xmp", "model"}
+_defaults: dict[str, Any] = {"model": None, "device": "cpu"}
+
+
+def register_vqc_opener(*, model: str | os.PathLike | None = None, device: str = "cpu") -> None:
+    """Register the format with Pillow, or change its defaults.
+
+    Args:
+        model: released model or model file to decode with, and to encode with unless `save` names another.
+        device: torch device of the networks.
+    """
+    _defaults.update(model=model, device=device)
+    Image.register_open(FORMAT, VqcImageFile, _accept)
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, EXTENSION)
+    Image.register_mime(FORMAT, MIME)
+
+
+class VqcImageFile(ImageFile.ImageFile):
+    """A `.vqc` file: opening reads what it says of itself, loading decodes the picture.
+
+    Damaged files raise `OSError`, as with other formats. `ImageFile.LOAD_TRUNCATED_IMAGES` accepts truncated
+    ones, and `Image.MAX_IMAGE_PIXELS` counts.
+    """
+
+    format = FORMAT
+    format_description = "vqcodec neural image"
+
+    def _open(self) -> None:
+        self._loading = threading.Lock()
+        self._data = self.fp.read()
+        with _damage_as_os_error():
+            container = bitstream.read(
+                self._data, allow_truncated=ImageFile.LOAD_TRUNCATED_IMAGES, verify_payload=False
+            )
+        header = container.header
+        self._size = header.width, header.height
+        self._mode = ("L" if header.grey else "RGB") + ("A" if container.has_alpha else "")
+        self.info.update(meta.to_info(container.metadata))
+        self.tile = [ImageFile._Tile("vqc", (0, 0, *self._size))]
+
+    def verify(self) -> None:
+        """Check all checksums of the file, without decoding it."""
+        with _damage_as_os_error():
+            bitstream.read(self._data)
+        super().verify()
+
+    def load(self) -> Any:
+        """Decode the picture; once, whatever thread comes first."""
+        with self._loading:
+            if self.tile:
+                with _damage_as_os_error():
+                    image = _codec(_defaults["model"]).decompress(
+                        self._data, allow_truncated=ImageFile.LOAD_TRUNCATED_IMAGES, max_pixels=None
+                    )
+                self.im = image.im
+                self.tile, self._data = [], b""
+                if self._exclusive_fp and self.fp:
+                    self.fp.close()
+                self.fp = None
+        return super().load()
+
+
+@contextmanager
+def _damage_as_os_error() -> Iterator[None]:
+    try:
+        yield
+    except bitstream.BitstreamError as error:
+        raise OSError(f"damaged .vqc file: {error}") from error
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(bitstream.MAGIC)
+
+
+def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    options = dict(image.encoderinfo)
+    unknown = sorted(set(options) - _SAVE_OPTIONS)
+    if unknown:
+        raise TypeError(
+            f"unknown options for {FORMAT}: {', '.join(unknown)} (known: {', '.join(sorted(_SAVE_OPTIONS))})"
+        )
+    own = meta.of_image(image)
+    kept = bitstream.Metadata(
+        icc=options.pop("icc_profile", own.icc) or None,
+        exif=meta.as_exif(options.pop("exif")) if "exif" in options else own.exif,
+        xmp=meta.as_xmp(options.pop("xmp", own.xmp)),
+    )
+    codec = _codec(options.pop("model", _defaults["model"]))
+    file.write(codec.compress(image, metadata=kept, **options))
+
+
+def _codec(model: str | os.PathLike | None) -> Codec:
+    from vqcodec.codec import default_codec
+
+    return default_codec(model, _defaults["device"])
+
+
+register_vqc_opener()

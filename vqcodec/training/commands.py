@@ -1,0 +1,109 @@
+"""The commands `train` and `release`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from vqcodec.training.config import TrainConfig
+from vqcodec.training.data import CropSampler, find_images
+
+RECIPE = Path(__file__).parent / "recipes" / "photo.json"
+# Of a folder without separate validation photographs, this share is held out, up to a number.
+HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 20
+
+_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+_data = click.option(
+    "--data",
+    type=_folder,
+    multiple=True,
+    required=True,
+    metavar="DIR",
+    help="Folder of photographs, searched through; repeatable.",
+)
+
+
+@click.command("train")
+@_data
+@click.option(
+    "--val",
+    type=_folder,
+    metavar="DIR",
+    help=f"Photographs to validate on. [the last {HELD_OUT_SHARE:.0%} of the data by name, at most {HELD_OUT_MOST}]",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="RUN",
+    help="Folder of the run; one that is there is continued.",
+)
+@click.option(
+    "--recipe",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=RECIPE,
+    show_default="the released model's",
+    help="Model and phases, as JSON.",
+)
+def train_command(data: Sequence[Path], val: Path | None, out: Path, recipe: Path) -> None:
+    """Train a model on folders of photographs.
+
+    Stop it with Ctrl-C and continue with the same command: the run folder holds everything.
+    """
+    with _faults():
+        from vqcodec.training.trainer import Trainer
+        from vqcodec.training.validation import Validator
+
+        config = TrainConfig.load(recipe)
+        photographs = find_images(data)
+        if val is None:
+            photographs, validation = hold_out(photographs)
+        else:
+            validation = find_images([val])
+        crops = CropSampler(photographs)
+        counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= config.model.stages]
+        validator = Validator(validation, stages=counts) if validation else None
+        Trainer(config, crops, validator, out).run()
+
+
+@click.command("release")
+@click.argument("run", type=_folder)
+@_data
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="MODEL.safetensors",
+    help="Model file to write.",
+)
+def release_command(run: Path, data: Sequence[Path], output: Path) -> None:
+    """Make a model file of the averaged weights of a training run, and train its context model."""
+    with _faults():
+        from vqcodec.training.release import release
+
+        model_id = release(run, output, CropSampler(find_images(data)))
+    click.echo(f"{output}: model {model_id.hex()}")
+
+
+def hold_out(photographs: Sequence[Path]) -> tuple[Sequence[Path], Sequence[Path]]:
+    """Split photographs, sorted by path, into those to train on and those to validate on."""
+    count = min(HELD_OUT_MOST, int(HELD_OUT_SHARE * len(photographs)))
+    by_name = sorted(photographs, key=lambda path: path.name)
+    held_out = sorted(by_name[len(by_name) - count :])
+    return [path for path in photographs if path not in set(held_out)], held_out
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise click.ClickException(
+            f"training needs more packages: pip install 'vqcodec[train]' ({error})"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
