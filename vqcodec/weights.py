@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
 
 from vqcodec.errors import ModelError
 from vqcodec.model import FAMILIES, VQGAN, TamingVQGAN
@@ -79,13 +80,21 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         weights = ContextWeights(**context) if context else None
         # Files that name no family are from before there was a second one.
         architecture, config = FAMILIES[metadata.get("family", VQGAN.family)]
-        # Meta construction skips the random initialisation that the file replaces at once.
-        with torch.device("meta"):
+        # What the file replaces at once need not be initialised. A meta device would skip that too, but
+        # importing all that it needs takes seconds.
+        with _SkipInitialisation():
             model = architecture(config.from_json(metadata["config"]))
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
     return ModelFile(path, model.eval().requires_grad_(False), digest[:4], tables, weights)
+
+
+class _SkipInitialisation(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def save_model(
