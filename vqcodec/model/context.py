@@ -12,7 +12,8 @@ that a symbol needs G frequencies, not K.
 
 Everything is integers: weights and embeddings of 8 bits, activations of 7 bits, a shift between layers, a
 table for exp. Matrix products run in float32 on integer values whose sums stay below 2**24, so they are exact in
-any order, on any number of threads and on any machine.
+any order, on any number of threads and on any machine; both factors have at most 7 bits and a sign, so they are
+exact in bfloat16 and TF32 too, should a user have allowed those.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class ContextState:
         hidden = _activate(total)
         hidden = _activate(_product(hidden, factors["w2"][stage]) + weights.b2[stage])
         self._hidden = hidden
-        return model.frequencies(_logits(_product(hidden, factors["wg"][stage]) + weights.bg[stage]))
+        return model.frequencies(_shift(_product(hidden, factors["wg"][stage]) + weights.bg[stage]))
 
     @torch.inference_mode()
     def member_frequencies(self, groups: np.ndarray) -> np.ndarray:
@@ -152,7 +153,7 @@ class ContextState:
         group = torch.from_numpy(groups).long()
         hidden = _activate(_product(self._hidden, factors["w3"][stage]) + weights.e3[stage][group])
         return self.model.frequencies(
-            _logits(_product(hidden, factors["wm"][stage]) + weights.bm[stage][group])
+            _shift(_product(hidden, factors["wm"][stage]) + weights.bm[stage][group])
         )
 
     @torch.inference_mode()
@@ -183,7 +184,7 @@ def _patches(padded: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
 
 
 def _product(hidden: Tensor, factor: Tensor) -> Tensor:
-    return (hidden @ factor.T).to(torch.int32)
+    return (hidden.to(factor.dtype) @ factor.T).to(torch.int32)
 
 
 def _shift(total: Tensor) -> Tensor:
@@ -191,8 +192,4 @@ def _shift(total: Tensor) -> Tensor:
 
 
 def _activate(total: Tensor) -> Tensor:
-    return _shift(total).clamp_(0, ACTIVATION_MAX).float()
-
-
-def _logits(total: Tensor) -> Tensor:
-    return _shift(total)
+    return _shift(total).clamp_(0, ACTIVATION_MAX)

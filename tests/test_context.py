@@ -1,0 +1,168 @@
+"""The context model computes the same integers however and wherever it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vqcodec.codec import Codec, default_codec
+from vqcodec.coding import ContextCoder
+from vqcodec.model.context import ContextModel, exp_table
+
+DATA = Path(__file__).parent / "data"
+SHAPE = (11, 14)
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return default_codec()
+
+
+def model_of(codec: Codec) -> ContextModel:
+    assert isinstance(codec.coder, ContextCoder)
+    return codec.coder.model
+
+
+def planes_of(kind: str, codec: Codec, count: int = 2) -> np.ndarray:
+    stages, size = codec.config.stages, codec.config.codebook_size
+    if kind == "photograph":
+        planes = codec.encode(Image.open(DATA / "temple.jpg"), quality=70)
+        parts = [planes[:, top : top + SHAPE[0], 3 : 3 + SHAPE[1]] for top in range(count)]
+        return np.stack(parts)
+    if kind == "random":
+        return np.random.default_rng(1).integers(0, size, (count, stages, *SHAPE)).astype(np.uint16)
+    return np.full((count, stages, *SHAPE), {"zeros": 0, "last": size - 1}[kind], np.uint16)
+
+
+def walk(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
+    """All frequencies, in the order in which a coder asks for them."""
+    tables = []
+    count, stages, rows, columns = planes.shape
+    state = model.start(count, rows, columns)
+    for stage in range(stages):
+        for positions in state.passes:
+            symbols = planes[:, stage].reshape(count, -1)[:, positions.numpy()].reshape(-1).astype(np.int64)
+            tables.append(state.group_frequencies())
+            tables.append(state.member_frequencies(symbols // model.groups))
+            state.update(symbols)
+    return tables
+
+
+def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
+    """The same, position by position in Python integers and int64 arrays, written from the description alone."""
+    weights = {name: tensor.numpy().astype(np.int64) for name, tensor in model.weights.tensors().items()}
+    exp = exp_table().numpy().astype(np.int64)
+    groups = model.groups
+
+    def activate(total):
+        return np.clip((total + 32) >> 6, 0, 127)
+
+    def frequencies(total):
+        logits = (total + 32) >> 6
+        mass = exp[np.minimum(logits.max() - logits, 255)]
+        reciprocal = (65536 - groups) * 16384 // int(mass.sum())
+        result = (mass * reciprocal >> 14) + 1
+        result[int(np.argmax(mass))] += 65536 - int(result.sum())
+        return result
+
+    tables = []
+    _, stages, rows, columns = planes.shape
+    planes = planes.astype(np.int64)
+    for stage in range(stages):
+        for parity in (0, 1):
+            group_rows, member_rows = [], []
+            for tile in planes:
+                for y, x in np.argwhere(np.add.outer(np.arange(rows), np.arange(columns)) % 2 == parity):
+
+                    def at(plane, table, dy, dx, y=y, x=x):
+                        if not (0 <= y + dy < rows and 0 <= x + dx < columns):
+                            return np.zeros(table.shape[1], np.int64)
+                        return table[plane[y + dy, x + dx]]
+
+                    total = weights["b1"][stage, parity].copy()
+                    around = []
+                    for dy in (-1, 0, 1):
+                        for dx in (-1, 0, 1):
+                            summed = np.zeros(weights["embedding"].shape[2], np.int64)
+                            for before in range(stage):
+                                summed += at(tile[before], weights["embedding"][before], dy, dx)
+                            around.append(np.clip(summed, -127, 127))
+                    total += weights["w1"][stage] @ np.concatenate(around)
+                    if parity:
+                        cross = [
+                            at(tile[stage], weights["embedding"][stage], dy, dx)
+                            for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0))
+                        ]
+                        total += weights["v1"][stage] @ np.concatenate(cross)
+                    hidden = activate(weights["w2"][stage] @ activate(total) + weights["b2"][stage])
+                    group_rows.append(frequencies(weights["wg"][stage] @ hidden + weights["bg"][stage]))
+                    group = tile[stage, y, x] // groups
+                    hidden = activate(weights["w3"][stage] @ hidden + weights["e3"][stage, group])
+                    member_rows.append(
+                        frequencies(weights["wm"][stage] @ hidden + weights["bm"][stage, group])
+                    )
+            tables += [np.stack(group_rows), np.stack(member_rows)]
+    return tables
+
+
+@pytest.mark.parametrize("kind", ["photograph", "zeros", "last", "random"])
+def test_equals_plain_integer_arithmetic(codec, kind):
+    planes = planes_of(kind, codec)
+    for got, wanted in zip(walk(model_of(codec), planes), reference(model_of(codec), planes), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("kind", ["photograph", "random"])
+def test_does_not_depend_on_threads_kernels_or_precision(codec, kind):
+    planes = planes_of(kind, codec)
+    model = model_of(codec)
+    wanted = walk(model, planes)
+    threads = torch.get_num_threads()
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            assert_same(walk(model, planes), wanted)
+        torch.set_float32_matmul_precision("medium")
+        assert_same(walk(model, planes), wanted)
+        with torch.backends.mkldnn.flags(enabled=False):
+            assert_same(walk(model, planes), wanted)
+        double = ContextModel(model.weights)
+        double.factors = {name: factor.double() for name, factor in double.factors.items()}
+        torch.set_default_dtype(torch.float64)
+        assert_same(walk(double, planes), wanted)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
+        torch.set_num_threads(threads)
+
+
+def test_does_not_depend_on_which_tiles_are_computed_together(codec):
+    planes = planes_of("photograph", codec, 3)
+    together = walk(model_of(codec), planes[[2, 0, 1]])
+    for slot, tile in enumerate((2, 0, 1)):
+        for all_tiles, alone in zip(together, walk(model_of(codec), planes[tile : tile + 1]), strict=True):
+            np.testing.assert_array_equal(all_tiles.reshape(3, -1, all_tiles.shape[1])[slot], alone)
+
+
+def test_products_stay_exact_in_float32(codec):
+    """No sum of products can reach 2**24, the largest range in which float32 holds every integer."""
+    weights = model_of(codec).weights
+    first = weights.w1.abs().sum(-1).amax() * 127 + weights.v1.abs().sum(-1).amax() * 127
+    others = [getattr(weights, name).abs().sum(-1).amax() * 127 for name in ("w2", "wg", "w3", "wm")]
+    assert max(int(value) for value in (first, *others)) < 1 << 24
+
+
+def test_frequencies_are_positive_and_complete(codec):
+    for kind in ("photograph", "zeros", "last", "random"):
+        for table in walk(model_of(codec), planes_of(kind, codec)):
+            assert table.min() >= 1
+            assert set(table.sum(1)) == {65536}
+
+
+def assert_same(got: list[np.ndarray], wanted: list[np.ndarray]) -> None:
+    for left, right in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(left, right)

@@ -1,0 +1,82 @@
+"""Quality, bits per pixel and bytes: what a user asks for is what the file has."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vqcodec
+from vqcodec.codec import default_codec
+from vqcodec.errors import LossWarning, TargetError
+
+DATA = Path(__file__).parent / "data"
+PHOTOGRAPHS = ["temple.jpg", "cat.jpg", "coffee.jpg"]
+
+
+def photograph(name: str) -> Image.Image:
+    return Image.open(DATA / name).convert("RGB")
+
+
+def squared_error(left: Image.Image, right: Image.Image) -> float:
+    return float(np.square(np.asarray(left, float) - np.asarray(right, float)).mean())
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_bytes_grow_and_error_falls_with_quality(name):
+    image = photograph(name)
+    files = [vqcodec.compress(image, quality=quality) for quality in (0, 20, 40, 60, 80, 100)]
+    sizes = [len(data) for data in files]
+    errors = [squared_error(vqcodec.decompress(data), image) for data in files]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] / 2
+    assert errors == sorted(errors, reverse=True)
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("bpp", [0.08, 0.12, 0.2])
+def test_bits_per_pixel_are_met_from_below(name, bpp):
+    image = photograph(name)
+    data = vqcodec.compress(image, bpp=bpp)
+    assert 0.97 * bpp <= 8 * len(data) / (image.width * image.height) <= bpp
+
+
+def test_a_size_in_bytes_is_met_from_below():
+    data = vqcodec.compress(photograph("temple.jpg"), size=3000)
+    assert 2910 <= len(data) <= 3000
+
+
+def test_a_size_that_nothing_reaches_is_an_error_that_names_the_smallest():
+    image = photograph("temple.jpg")
+    with pytest.raises(TargetError, match=r"100 bytes cannot be reached: the smallest file takes \d+"):
+        vqcodec.compress(image, size=100)
+
+
+def test_more_bytes_than_the_best_quality_takes_give_the_best_quality_and_a_warning():
+    image = photograph("cat.jpg")
+    with pytest.warns(LossWarning, match=r"the largest file takes \d+ of the 1000000 bytes asked for"):
+        data = vqcodec.compress(image, size=1000000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert squared_error(vqcodec.decompress(data), image) <= squared_error(
+            vqcodec.decompress(vqcodec.compress(image, quality=100)), image
+        )
+
+
+def test_quality_outside_its_range_is_refused():
+    for quality in (-1, 101, float("nan")):
+        with pytest.raises(ValueError, match="not between 0 and 100"):
+            vqcodec.compress(photograph("cat.jpg"), quality=quality)
+
+
+def test_index_planes_survive_the_file():
+    codec = default_codec()
+    image = photograph("coffee.jpg")
+    planes = codec.encode(image, quality=60)
+    data = codec.pack(planes, image.size)
+    assert data == codec.compress(image, quality=60)
+    np.testing.assert_array_equal(codec.unpack(data), planes)
+    assert codec.decode(planes, image.size).tobytes() == codec.decompress(data).tobytes()

@@ -1,0 +1,130 @@
+"""Training: exact resume, healthy codebooks, damaged steps, recipes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vqcodec.model import ModelConfig
+from vqcodec.training.config import Phase, TrainConfig
+from vqcodec.training.data import CropSampler, find_images
+from vqcodec.training.trainer import Trainer
+from vqcodec.training.validation import Validator
+
+DATA = Path(__file__).parent.parent / "data"
+RECIPES = Path(__file__).parent.parent.parent / "vqcodec" / "training" / "recipes"
+
+SMALL = ModelConfig(
+    stages=3,
+    codebook_size=16,
+    latent_dim=8,
+    encoder_widths=(8, 8, 16),
+    encoder_blocks=(1, 1, 1),
+    generator_widths=(16, 8, 8),
+    generator_blocks=(1, 1, 1),
+)
+RECIPE = TrainConfig(
+    model=SMALL,
+    phases=(
+        Phase("autoencoder", 3, crop=32, batch=4, warmup=2, quantize=False),
+        Phase("rate-aware", 9, crop=32, batch=4, coarse=1.0, rate=0.5, final_lr=1e-4),
+    ),
+    save_every=4,
+    validate_every=1000,
+)
+
+
+@pytest.fixture(scope="module")
+def crops() -> CropSampler:
+    return CropSampler(find_images([DATA]))
+
+
+def test_a_resumed_run_equals_one_that_went_through(crops, tmp_path):
+    through = Trainer(RECIPE, crops, None, tmp_path / "through")
+    through.run()
+
+    stopped = Trainer(RECIPE, crops, None, tmp_path / "stopped")
+    for _ in range(7):
+        stopped.train_step()
+    stopped.save()
+    resumed = Trainer(RECIPE, crops, None, tmp_path / "stopped")
+    assert resumed.step == 7
+    resumed.run()
+
+    for left, right in ((through.model, resumed.model), (through.average, resumed.average)):
+        for (name, one), other in zip(left.state_dict().items(), right.state_dict().values(), strict=True):
+            assert torch.equal(one, other), name
+    assert torch.equal(through.learner.counts, resumed.learner.counts)
+
+
+def test_loss_falls(crops, tmp_path):
+    recipe = replace(RECIPE, phases=(Phase("autoencoder", 60, crop=32, batch=8, quantize=False, lr=3e-3),))
+    trainer = Trainer(recipe, crops, None, tmp_path)
+    for _ in range(50):
+        trainer.train_step()
+    errors = [entry["l1"] for entry in trainer.window]
+    assert np.mean(errors[-10:]) < 0.7 * np.mean(errors[:10])
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted(crops, tmp_path):
+    trainer = Trainer(RECIPE, crops, None, tmp_path)
+    trainer.train_step()
+    before = {name: value.clone() for name, value in trainer.model.encoder.state_dict().items()}
+    head = trainer.model.generator.head
+    kept = head.bias.detach().clone()
+    head.bias.data.fill_(float("nan"))
+    trainer.train_step()
+    head.bias.data.copy_(kept)
+    assert trainer.skipped == 1
+    for name, value in trainer.model.encoder.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    trainer.train_step()
+    assert trainer.skipped == 1
+
+
+def test_the_log_of_a_resumed_run_has_every_step_once(crops, tmp_path):
+    recipe = replace(RECIPE, phases=(Phase("autoencoder", 150, crop=32, batch=2, quantize=False),))
+    trainer = Trainer(recipe, crops, None, tmp_path)
+    for _ in range(49):
+        trainer.train_step()
+    trainer.save()
+    trainer.config = replace(recipe, save_every=1000)
+    trainer.save = lambda: None  # as if the machine had been lost after step 100
+    trainer.config = replace(trainer.config, phases=(replace(recipe.phases[0], steps=100),))
+    trainer.run()
+    Trainer(recipe, crops, None, tmp_path).run()
+    with (tmp_path / "metrics.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [50, 100, 150]
+
+
+def test_validation_measures_whole_photographs(crops, tmp_path):
+    trainer = Trainer(RECIPE, crops, None, tmp_path)
+    row = Validator([DATA / "temple.jpg"], size=192, stages=(1, 3)).measure(trainer.average)
+    assert set(row) == {f"{name}{count}" for name in ("psnr", "msssim", "perceptual") for count in (1, 3)} | {
+        "used0",
+        "used1",
+        "used2",
+    }
+    assert 0 < float(row["psnr3"]) < 60
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)
+def test_shipped_recipes_load(path):
+    config = TrainConfig.load(path)
+    assert config.steps == sum(phase.steps for phase in config.phases)
+    assert all(phase.crop % 16 == 0 for phase in config.phases)
+
+
+def test_a_recipe_with_a_misspelt_field_is_refused_by_name(tmp_path):
+    values = json.loads((RECIPES / "photo.json").read_text())
+    values["phases"][0]["stepz"] = 3
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=r"recipe\.json: not a training recipe: .*stepz"):
+        TrainConfig.load(path)
