@@ -82,7 +82,7 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         architecture, config = FAMILIES[metadata.get("family", VQGAN.family)]
         # What the file replaces at once need not be initialised. A meta device would skip that too, but
         # importing all that it needs takes seconds.
-        with _SkipInitialisation():
+        with SkipInitialisation():
             model = architecture(config.from_json(metadata["config"]))
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -90,7 +90,9 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
     return ModelFile(path, model.eval().requires_grad_(False), digest[:4], tables, weights)
 
 
-class _SkipInitialisation(TorchFunctionMode):
+class SkipInitialisation(TorchFunctionMode):
+    """Inside, modules are built with whatever stands in memory; everything has to be loaded afterwards."""
+
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]

@@ -1,0 +1,1 @@
+"""Import of VQGAN checkpoints in the layout of CompVis/taming-transformers."""
