@@ -33,9 +33,12 @@ def in_parallel(
     Args:
         function: called with one item; what it raises is kept in the future.
         items: taken one by one, in the calling thread.
-        workers: number of threads, 1 or more.
+        workers: number of threads; 1 is the calling thread, which takes no memory of its own.
         stopping: set when the caller is no longer interested, before the threads are waited for.
     """
+    if workers == 1:
+        yield from ((item, _called(function, item)) for item in items)
+        return
     waiting: deque[tuple[Item, Future[Result]]] = deque()
     with ThreadPoolExecutor(workers, "vqcodec") as pool:
         try:
@@ -63,6 +66,15 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _called(function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    future: Future[Result] = Future()
+    try:
+        future.set_result(function(item))
+    except Exception as error:
+        future.set_exception(error)
+    return future
 
 
 def _finished(item: Item, future: Future[Result]) -> tuple[Item, Future[Result]]:

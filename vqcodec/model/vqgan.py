@@ -25,14 +25,14 @@ class VQGAN(nn.Module):
         family: name of the architecture in model files.
         stored_as: type of the weights in model files.
         window_area: largest area, in latent positions, that the networks should see at once: bounds memory at
-            about 0.6 GB.
+            about 0.3 GB.
         halo: positions around a window that its output depends on: the receptive fields of both networks.
         blends: false, since nothing beyond the halo changes a window.
     """
 
     family = "residual"
     stored_as = torch.float16
-    window_area = 160 * 160
+    window_area = 96 * 96
     halo = 10
     blends = False
 
