@@ -88,19 +88,20 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(crops, tmp_path):
     assert trainer.skipped == 1
 
 
-def test_the_log_of_a_resumed_run_has_every_step_once(crops, tmp_path):
-    recipe = replace(RECIPE, phases=(Phase("autoencoder", 150, crop=32, batch=2, quantize=False),))
-    trainer = Trainer(recipe, crops, None, tmp_path)
-    for _ in range(49):
+def test_the_log_of_a_resumed_run_has_every_step_once(crops, tmp_path, monkeypatch):
+    monkeypatch.setattr("vqcodec.training.trainer.LOG_EVERY", 3)
+    trainer = Trainer(RECIPE, crops, None, tmp_path)
+    for _ in range(2):
         trainer.train_step()
     trainer.save()
-    trainer.config = replace(recipe, save_every=1000)
-    trainer.save = lambda: None  # as if the machine had been lost after step 100
-    trainer.config = replace(trainer.config, phases=(replace(recipe.phases[0], steps=100),))
+    # Steps 3 to 6 are logged, and then lost with the machine: the checkpoint stays that of step 2.
+    checkpoint = (tmp_path / "checkpoint.pt").read_bytes()
+    trainer.config = replace(RECIPE, phases=(replace(RECIPE.phases[0], steps=6),))
     trainer.run()
-    Trainer(recipe, crops, None, tmp_path).run()
+    (tmp_path / "checkpoint.pt").write_bytes(checkpoint)
+    Trainer(RECIPE, crops, None, tmp_path).run()
     with (tmp_path / "metrics.csv").open() as file:
-        assert [int(row["step"]) for row in csv.DictReader(file)] == [50, 100, 150]
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [3, 6, 9, 12]
 
 
 def test_validation_measures_whole_photographs(crops, tmp_path):
