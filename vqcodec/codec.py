@@ -178,7 +178,14 @@ class Codec:
             alpha: (height, width) uint8, kept losslessly.
             metadata: ICC profile, EXIF and XMP to keep.
         """
-        header = Header(
+        header = self._header(planes, size, grey)
+        if planes.shape[1:] != header.grid:
+            raise ValueError(f"index planes of shape {planes.shape} do not fit {size[0]}x{size[1]} pixels")
+        tiles = [_tile_of(planes, header.tile(number)) for number in range(header.tiles)]
+        return bitstream.write(header, self.coder.encode(tiles), metadata, alpha)
+
+    def _header(self, planes: np.ndarray, size: tuple[int, int], grey: bool = False) -> Header:
+        return Header(
             width=size[0],
             height=size[1],
             model_id=self.model_id,
@@ -187,10 +194,6 @@ class Codec:
             downsample_log2=self.config.downsampling.bit_length() - 1,
             grey=grey,
         )
-        if planes.shape[1:] != header.grid:
-            raise ValueError(f"index planes of shape {planes.shape} do not fit {size[0]}x{size[1]} pixels")
-        tiles = [_tile_of(planes, header.tile(number)) for number in range(header.tiles)]
-        return bitstream.write(header, self.coder.encode(tiles), metadata, alpha)
 
     def unpack(self, data: bytes) -> np.ndarray:
         """Index planes (stages, h, w) uint16 of a `.vqc` file.
@@ -202,6 +205,16 @@ class Codec:
         container = bitstream.read(data)
         self._check(container.header)
         return read_excerpt(container, self.coder).planes
+
+    def bits(self, planes: np.ndarray) -> np.ndarray:
+        """What each index of the planes (stages, h, w) costs in a file, in bits: float32 of that shape."""
+        height, width = (self.config.downsampling * side for side in planes.shape[1:])
+        header = self._header(planes, (width, height))
+        out = np.empty(planes.shape, np.float32)
+        for number in range(header.tiles):
+            tile = header.tile(number)
+            _tile_of(out, tile)[:] = self.coder.bits(_tile_of(planes, tile))
+        return out
 
     # --- image <-> bytes ------------------------------------------------------------------------------
 
@@ -252,13 +265,14 @@ class Codec:
 
     def _fit(self, latents: Tensor, encode: Callable[[float], bytes], size: int) -> bytes:
         flat = latents.flatten(0, 1)
-        # A sample of the positions tells how the rate falls with the price.
-        sample = flat[:: max(1, len(flat) // 4096)].to(self.device)
+        # A sample of the positions tells about how the rate falls with the price.
+        sample = flat[:: max(1, len(flat) // 1024)].to(self.device)
 
         @torch.inference_mode()
         def estimate(price: float) -> float:
             quantizer = self.model.quantizer
-            return float(quantizer.rate(quantizer.quantize(sample, lagrangian=price or None).indices).sum())
+            bits = quantizer.rate(quantizer.quantize(sample, lagrangian=price).indices)
+            return float(bits.mean()) * len(flat) / 8
 
         data = search(size, estimate, encode)
         if data is None:

@@ -15,7 +15,9 @@ HIGHEST_PRICE = 1e6
 
 # A size is reached when the file is at most this much smaller than asked for.
 TOLERANCE = 0.03
-_MOST_STEPS = 40
+# Prices that the search stays between before it tries none and the highest.
+_RANGE = (1e-3, 1e2)
+_MOST_STEPS = 24
 
 
 def lagrangian(quality: float) -> float:
@@ -32,50 +34,59 @@ def lagrangian(quality: float) -> float:
 def search(target: int, estimate: Callable[[float], float], encode: Callable[[float], bytes]) -> bytes | None:
     """The largest file of at most `target` bytes that a price of a bit gives.
 
+    The logarithm of the bytes is nearly a straight line over that of the price, so after a first guess from the
+    estimate three or four files settle it.
+
     Args:
         target: bytes that must not be exceeded.
-        estimate: cheap estimate of the file's bytes at a price; only its shape matters, since it is scaled to
-            agree with the files that were made.
+        estimate: rough number of bytes at a price.
         encode: makes the file at a price.
 
     Returns:
         the file, smaller than the target by at most `TOLERANCE` unless even a price of 0 gives less; `None` if even
-        an endless price gives more.
+        the highest price gives more.
     """
-    low, high = (
-        1e-3,
-        100.0,
-    )  # prices between which the answer lies: `low` too dear in bytes, `high` affordable
-    best = encode(HIGHEST_PRICE)
-    if len(best) > target:
-        return None
-    largest = encode(0.0)
-    if len(largest) <= target:
-        return largest
-    scale = len(largest) / max(estimate(0.0), 1.0)
-    for step in range(_MOST_STEPS):
-        price = _solve(estimate, 0.985 * target / scale, low, high) if step < 5 else math.sqrt(low * high)
-        data = encode(price)
+    aim = math.log((1 - TOLERANCE / 2) * target)
+    least, most = (math.log(price) for price in _RANGE)
+    over: tuple[float, float] | None = (
+        None  # logarithms of price and bytes of the dearest file above the target
+    )
+    under: tuple[float, float] | None = None  # and of the cheapest price below it
+    best = None
+    place = _guess(aim, estimate, least, most)
+    for _ in range(_MOST_STEPS):
+        data = encode(math.exp(place))
+        point = place, math.log(len(data))
         if len(data) > target:
-            low = max(low, price)
+            over = point
         else:
-            high = min(high, price)
-            best = max(best, data, key=len)
+            under, best = point, data
             if len(data) >= (1 - TOLERANCE) * target:
+                return best
+        if over and under:
+            if under[0] - over[0] < 1e-4:
                 break
-        if high / low < 1.0001:
+            share = (over[1] - aim) / (over[1] - under[1])
+            place = over[0] + (under[0] - over[0]) * min(max(share, 0.1), 0.9)
+        elif place in (least, most):
             break
-        scale = len(data) / max(estimate(price), 1.0)
+        else:
+            place = min(max(place + (point[1] - aim) / 0.7, least), most)
+    if not under:
+        data = encode(HIGHEST_PRICE)
+        return data if len(data) <= target else None
+    if not over:
+        data = encode(0.0)
+        return data if len(data) <= target else best
     return best
 
 
-def _solve(estimate: Callable[[float], float], wanted: float, low: float, high: float) -> float:
-    """The price between `low` and `high` whose estimate is `wanted`; the estimate falls with the price."""
-    low, high = low * 1.0001, high / 1.0001
-    for _ in range(12):
-        middle = math.sqrt(low * high)
-        if estimate(middle) > wanted:
-            low = middle
+def _guess(aim: float, estimate: Callable[[float], float], least: float, most: float) -> float:
+    """The logarithm of the price at which the estimate is about exp(aim)."""
+    for _ in range(8):
+        middle = (least + most) / 2
+        if math.log(max(estimate(math.exp(middle)), 1.0)) > aim:
+            least = middle
         else:
-            high = middle
-    return math.sqrt(low * high)
+            most = middle
+    return (least + most) / 2
