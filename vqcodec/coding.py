@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from bitstream import TileReader, TileStream, TileWriter
-from vqcodec.model.context import ContextModel
+from bitstream import FREQUENCY_BITS, TileReader, TileStream, TileWriter
+from vqcodec.model.context import ContextModel, ContextState
 
 # Tiles of one shape are coded side by side, so that the context model works on large matrices; more at once
 # would only take memory.
@@ -23,6 +23,9 @@ class IndexCoder(Protocol):
 
     def decode(self, readers: Sequence[TileReader], shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
         """Decode tiles of the given (rows, columns) to (s, rows, columns) uint16, s as the readers hold."""
+
+    def bits(self, tile: np.ndarray) -> np.ndarray:
+        """What each index of a tile (s, rows, columns) costs in its stream, in bits; float32 of that shape."""
 
 
 class TableCoder:
@@ -44,6 +47,13 @@ class TableCoder:
 
     def decode(self, readers: Sequence[TileReader], shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
         return [self._decode(reader, shape) for reader, shape in zip(readers, shapes, strict=True)]
+
+    def bits(self, tile: np.ndarray) -> np.ndarray:
+        out = np.empty(tile.shape, np.float32)
+        for stage, plane in enumerate(tile):
+            for context, mask in enumerate(_contexts(tile[:stage], plane.shape)):
+                out[stage][mask] = FREQUENCY_BITS - np.log2(self.tables[stage, context][plane[mask]])
+        return out
 
     def _encode(self, planes: np.ndarray) -> TileStream:
         writer = TileWriter()
@@ -88,15 +98,10 @@ class ContextCoder:
             state = self.model.start(len(numbers), *planes.shape[2:])
             flat = planes.reshape(*planes.shape[:2], -1)
             for stage in range(planes.shape[1]):
-                for positions in state.passes:
-                    symbols = flat[:, stage][:, positions.numpy()]
-                    groups, members = np.divmod(symbols.astype(np.int32), self.model.groups)
-                    group_tables = _per_tile(state.group_frequencies(), len(numbers))
-                    member_tables = _per_tile(state.member_frequencies(groups.reshape(-1)), len(numbers))
+                for _, groups, members in self._coded(state, flat[:, stage]):
                     for which, writer in enumerate(writers):
-                        writer.encode(groups[which], group_tables[which])
-                        writer.encode(members[which], member_tables[which])
-                    state.update(symbols.reshape(-1))
+                        writer.encode(groups[0][which], groups[1][which])
+                        writer.encode(members[0][which], members[1][which])
                 for which, writer in enumerate(writers):
                     writer.end_stage(planes[which, stage])
             for number, writer in zip(numbers, writers, strict=True):
@@ -128,6 +133,31 @@ class ContextCoder:
             for which, number in enumerate(numbers):
                 tiles[number] = planes[which].reshape(stages, rows, columns)
         return tiles
+
+    def bits(self, tile: np.ndarray) -> np.ndarray:
+        stages, rows, columns = tile.shape
+        out = np.empty((stages, rows * columns), np.float32)
+        state = self.model.start(1, rows, columns)
+        for stage, plane in enumerate(tile):
+            for positions, *symbols in self._coded(state, plane.reshape(1, -1)):
+                chosen = [np.take_along_axis(tables[0], s[0][:, None], 1)[:, 0] for s, tables in symbols]
+                out[stage, positions] = 2 * FREQUENCY_BITS - np.log2(chosen).sum(0)
+        return out.reshape(tile.shape)
+
+    def _coded(self, state: ContextState, plane: np.ndarray) -> Iterator[tuple]:
+        """Symbols and frequencies of a stage (tiles, positions), pass by pass.
+
+        Yields:
+            the positions of a pass, then for groups and for members the symbols (tiles, n) and the
+            frequencies (tiles, n, G).
+        """
+        for positions in state.passes:
+            indices = plane[:, positions.numpy()]
+            groups, members = np.divmod(indices.astype(np.int32), self.model.groups)
+            group_tables = _per_tile(state.group_frequencies(), len(plane))
+            member_tables = _per_tile(state.member_frequencies(groups.reshape(-1)), len(plane))
+            yield positions.numpy(), (groups, group_tables), (members, member_tables)
+            state.update(indices.reshape(-1))
 
 
 def _alike(kinds: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
