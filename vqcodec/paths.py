@@ -52,7 +52,9 @@ def plan(inputs: Sequence[str], output: str | None, suffixes: Collection[str], n
         ImageError: there is nothing in a directory.
     """
     found = dict(_find(inputs, suffixes))
-    several = len(inputs) > 1 or len(found) > 1 or any(os.path.isdir(name) for name in inputs)
+    several = (
+        len(inputs) > 1 or len(found) > 1 or any(os.path.isdir(name) or _is_pattern(name) for name in inputs)
+    )
     if None in found and len(found) > 1:
         raise RequestError("standard input cannot be one of several inputs")
     if output == STANDARD_STREAM:
@@ -81,12 +83,17 @@ def _find(inputs: Sequence[str], suffixes: Collection[str]) -> Iterator[tuple[Pa
             if not inside:
                 raise ImageError(f"{name}: holds no files of the kind to read")
             yield from ((path, path.relative_to(name)) for path in inside)
-        elif not os.path.lexists(name) and glob.has_magic(name):
+        elif _is_pattern(name):
             for path in sorted(map(Path, glob.glob(name, recursive=True))) or [Path(name)]:
                 if not path.is_dir():
                     yield path, Path(path.name)
         else:
             yield Path(name), Path(Path(name).name)
+
+
+def _is_pattern(name: str) -> bool:
+    """Brackets and stars may stand in the names of files too."""
+    return glob.has_magic(name) and not os.path.lexists(name)
 
 
 def _below(directory: Path, suffixes: Collection[str]) -> Iterator[Path]:
