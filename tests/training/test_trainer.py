@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from vqcodec.model import ModelConfig
 from vqcodec.training.config import Phase, TrainConfig
@@ -33,7 +34,9 @@ RECIPE = TrainConfig(
     model=SMALL,
     phases=(
         Phase("autoencoder", 3, crop=32, batch=4, warmup=2, quantize=False),
-        Phase("rate-aware", 9, crop=32, batch=4, coarse=1.0, rate=0.5, final_lr=1e-4),
+        Phase("rate-aware", 3, crop=32, batch=4, coarse=1.0, rate=0.5, final_lr=1e-4),
+        Phase("adversarial", 3, crop=32, batch=4, adversarial=0.5, discriminator_start=1),
+        Phase("generator", 3, crop=32, batch=4, adversarial=0.5, train_encoder=False),
     ),
     save_every=4,
     validate_every=1000,
@@ -57,7 +60,10 @@ def test_a_resumed_run_equals_one_that_went_through(crops, tmp_path):
     assert resumed.step == 7
     resumed.run()
 
-    for left, right in ((through.model, resumed.model), (through.average, resumed.average)):
+    pairs = (
+        (one, getattr(resumed, name)) for name, one in vars(through).items() if isinstance(one, nn.Module)
+    )
+    for left, right in pairs:
         for (name, one), other in zip(left.state_dict().items(), right.state_dict().values(), strict=True):
             assert torch.equal(one, other), name
     assert torch.equal(through.learner.counts, resumed.learner.counts)
@@ -70,6 +76,31 @@ def test_loss_falls(crops, tmp_path):
         trainer.train_step()
     errors = [entry["l1"] for entry in trainer.window]
     assert np.mean(errors[-10:]) < 0.7 * np.mean(errors[:10])
+
+
+def test_without_the_encoder_only_the_generator_learns(crops, tmp_path):
+    trainer = Trainer(RECIPE, crops, None, tmp_path)
+    for _ in range(9):
+        trainer.train_step()
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    for _ in range(3):
+        trainer.train_step()
+    changed = {
+        name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert {name.split(".")[0] for name in changed} == {"generator"}
+
+
+def test_the_discriminator_learns_to_tell_pictures_from_an_untrained_generator(crops, tmp_path):
+    phase = Phase(
+        "adversarial", 40, crop=64, batch=4, adversarial=0.5, discriminator_start=40, lr=0.0, final_lr=0.0
+    )
+    trainer = Trainer(replace(RECIPE, phases=(phase,)), crops, None, tmp_path)
+    for _ in range(30):
+        trainer.train_step()
+    losses = [entry["discriminator"] for entry in trainer.window]
+    assert losses[0] > 1.5
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_steps_that_are_not_finite_are_skipped_and_counted(crops, tmp_path):

@@ -28,7 +28,10 @@ class Phase:
         coarse: weight of the mean absolute errors of the picture reduced 4 and 16 times: colours of plain areas,
             which the perceptual distance hardly sees.
         perceptual: weight of the perceptual distance.
-        adversarial: weight of the adversarial loss, 0 for none.
+        adversarial: weight of the adversarial loss, 0 for none, as a share of the gradient of all others at the
+            decoded picture (VQGAN, equation 7).
+        discriminator_lr: learning rate of the discriminator.
+        discriminator_start: steps in which the discriminator alone learns, before the generator is told.
         commitment: weight of the commitment loss.
         rate: largest Lagrange multiplier of the rate in codeword selection (squared latent units per bit);
             every crop draws one between 0 and this.
@@ -49,6 +52,8 @@ class Phase:
     coarse: float = 0.0
     perceptual: float = 1.0
     adversarial: float = 0.0
+    discriminator_lr: float = 2e-4
+    discriminator_start: int = 0
     commitment: float = 0.25
     rate: float = 0.0
     full_stages: float = 0.3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,6 +35,8 @@ class EfficientNetFeatures(nn.Module):
             _fold(block._project_conv, block._bn2)
             blocks.append(_Block(block))
         self.blocks = nn.ModuleList(blocks)
+        # Channels of the stem and of every tapped depth.
+        self.channels = [net._conv_stem.out_channels, *(blocks[tap].project.out_channels for tap in taps)]
         self.taps = taps
         self.requires_grad_(False)
         self.register_buffer("mean", torch.tensor([0.498, 0.498, 0.498]).view(1, 3, 1, 1))
@@ -95,11 +99,16 @@ class PerceptualDistance(nn.Module):
         """Distance (N,) between pictures (N, 3, H, W), which get a gradient, and targets, which do not."""
         with torch.no_grad():
             wanted = self.features(targets)
-        total = 0
-        for got, want in zip(self.features(pictures), wanted, strict=True):
-            # |a/|a| - b/|b||^2 expanded: three reductions instead of two normalised copies.
-            got_square, want_square = got.square().sum(1), want.square().sum(1)
-            inverse_got, inverse_want = 1 / (got_square + 1e-4), 1 / (want_square + 1e-4)
-            cross = (got * want).sum(1) * (inverse_got * inverse_want).sqrt()
-            total = total + (got_square * inverse_got + want_square * inverse_want - 2 * cross).mean((1, 2))
-        return total / len(wanted)
+        return distance(self.features(pictures), wanted)
+
+
+def distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Distance (N,) between the features of two sets of pictures."""
+    total = 0
+    for got, want in zip(features, targets, strict=True):
+        # |a/|a| - b/|b||^2 expanded: three reductions instead of two normalised copies.
+        got_square, want_square = got.square().sum(1), want.square().sum(1)
+        inverse_got, inverse_want = 1 / (got_square + 1e-4), 1 / (want_square + 1e-4)
+        cross = (got * want).sum(1) * (inverse_got * inverse_want).sqrt()
+        total = total + (got_square * inverse_got + want_square * inverse_want - 2 * cross).mean((1, 2))
+    return total / len(targets)

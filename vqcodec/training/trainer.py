@@ -20,12 +20,15 @@ from vqcodec.model import VQGAN
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
+from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, hinge
 from vqcodec.training.optim import Muon
-from vqcodec.training.perceptual import PerceptualDistance
+from vqcodec.training.perceptual import PerceptualDistance, distance
 from vqcodec.training.validation import Validator
 
 LOG_EVERY = 50
 USAGE_ALARM = 0.5
+# The discriminator's hinge loss is 2 where it tells nothing apart, and 0 where nothing can fool it any more.
+DISCRIMINATOR_ALARM = (0.02, 1.98)
 
 
 def autocast(enabled: bool = True) -> torch.autocast:
@@ -59,6 +62,10 @@ class Trainer:
         self.average = VQGAN(config.model).to(memory_format=torch.channels_last).requires_grad_(False)
         self.average.load_state_dict(self.model.state_dict())
         self.perceptual = PerceptualDistance().to(memory_format=torch.channels_last)
+        self.discriminator = FeatureDiscriminator(self.perceptual.features.channels)
+        self.discriminator_optimiser = torch.optim.AdamW(
+            self.discriminator.parameters(), lr=0.0, betas=(0.5, 0.9), weight_decay=0.0, foreach=True
+        )
         self.learner = CodebookLearner(self.model.quantizer)
         self.parameters = [*self.model.encoder.parameters(), *self.model.generator.parameters()]
         matrices = [p for p in self.parameters if p.ndim == 4]
@@ -95,8 +102,7 @@ class Trainer:
         pictures = self.crops.batch(self.rng, phase.batch, phase.crop).contiguous(
             memory_format=torch.channels_last
         )
-        losses = self.generator_losses(phase, pictures)
-        losses["total"].backward()
+        losses = self.backward(phase, done, pictures)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         if torch.isfinite(norm):
             for optimiser in self.optimisers:
@@ -111,14 +117,18 @@ class Trainer:
         )
         self.step += 1
 
-    def generator_losses(self, phase: Phase, pictures: Tensor) -> dict[str, Tensor]:
+    def backward(self, phase: Phase, done: int, pictures: Tensor) -> dict[str, Tensor]:
+        """Compute the losses and the gradients of everything that learns; the discriminator takes its step."""
         count = len(pictures)
-        with autocast():
+        with torch.set_grad_enabled(phase.train_encoder), autocast():
             raw = self.model.encoder(pictures).float()
-        # The batch's own scale carries a gradient, so growing all latents gains nothing.
-        rms = raw.square().mean().sqrt()
-        if torch.isfinite(rms):
-            self.model.latent_rms.lerp_(rms.detach(), 0.02 if self.step else 1.0)
+        if phase.train_encoder:
+            # The batch's own scale carries a gradient, so growing all latents gains nothing.
+            rms = raw.square().mean().sqrt()
+            if torch.isfinite(rms):
+                self.model.latent_rms.lerp_(rms.detach(), 0.02 if self.step else 1.0)
+        else:
+            rms = self.model.latent_rms
         latents = (raw / rms).permute(0, 2, 3, 1)
         flat = latents.reshape(-1, latents.shape[-1])
 
@@ -148,24 +158,57 @@ class Trainer:
         coarse = quarter.abs().mean() + F.avg_pool2d(quarter, 4).abs().mean()
         # Half of the crops suffice for the perceptual gradient; on all of them it costs as much as the codec.
         half = (count + 1) // 2
-        perceptual = self.perceptual(decoded[:half], pictures[:half]).mean()
-        total = (
-            phase.l1 * l1
-            + phase.mse * mse
-            + phase.coarse * coarse
-            + phase.perceptual * perceptual
-            + phase.commitment * commitment
-        )
-        bits = torch.zeros(()) if not phase.quantize else self.model.quantizer.rate(quantized.indices).mean()
-        return {
+        with torch.no_grad():
+            wanted = self.perceptual.features(pictures[:half])
+        features = self.perceptual.features(decoded[:half])
+        perceptual = distance(features, wanted).mean()
+        picture_loss = phase.l1 * l1 + phase.mse * mse + phase.coarse * coarse + phase.perceptual * perceptual
+        total = picture_loss + phase.commitment * commitment
+        losses = {
             "total": total,
             "l1": l1,
             "mse": mse,
             "coarse": coarse,
             "perceptual": perceptual,
             "commitment": commitment,
-            "bits": bits,
+            "bits": self.model.quantizer.rate(quantized.indices).mean()
+            if phase.quantize
+            else torch.zeros(()),
+            "discriminator": torch.zeros(()),
+            "adversarial": torch.zeros(()),
         }
+        if not phase.adversarial:
+            total.backward()
+            return losses
+
+        losses["discriminator"] = self.train_discriminator(
+            phase, wanted, [part.detach() for part in features]
+        )
+        if done < phase.discriminator_start or not torch.isfinite(total):
+            total.backward()
+            return losses
+        losses["adversarial"] = adversarial(self.discriminator(features))
+        # Both gradients at the decoded picture, the adversarial one scaled to a share of the other.
+        (others,) = torch.autograd.grad(picture_loss, decoded, retain_graph=True)
+        (fooling,) = torch.autograd.grad(losses["adversarial"], decoded)
+        weight = (others.norm() / (fooling.norm() + 1e-8)).clamp(max=1e4) * phase.adversarial
+        roots, gradients = [decoded], [others + weight * fooling]
+        if commitment.requires_grad:
+            roots.append(commitment)
+            gradients.append(torch.tensor(phase.commitment))
+        torch.autograd.backward(roots, gradients)
+        return losses
+
+    def train_discriminator(self, phase: Phase, real: list[Tensor], generated: list[Tensor]) -> Tensor:
+        for group in self.discriminator_optimiser.param_groups:
+            group["lr"] = phase.discriminator_lr
+        loss = hinge(self.discriminator(real), self.discriminator(generated))
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        if torch.isfinite(loss):
+            loss.backward()
+            self.discriminator_optimiser.step()
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        return loss.detach()
 
     def draw_lagrangian(self, phase: Phase, count: int) -> Tensor:
         """One price of a bit per crop: none for a quarter of them, else log-uniform over 1.5 decades."""
@@ -225,6 +268,10 @@ class Trainer:
                 bar.write(f"step {self.step}: alarm: stage {worst} uses {usage[worst]:.0%} of its codewords")
         else:
             usage = perplexity = torch.zeros(self.config.model.stages)
+        if phase.adversarial and self.step > phase.discriminator_start:
+            loss = float(row["discriminator"])
+            if not DISCRIMINATOR_ALARM[0] < loss < DISCRIMINATOR_ALARM[1]:
+                bar.write(f"step {self.step}: alarm: the discriminator stands still at a loss of {loss:.3f}")
         row |= {f"usage{s}": f"{float(u):.3f}" for s, u in enumerate(usage)}
         row |= {f"perplexity{s}": f"{float(p):.0f}" for s, p in enumerate(perplexity)}
         append_row(self.out / "metrics.csv", row)
@@ -244,6 +291,8 @@ class Trainer:
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "discriminator": self.discriminator.state_dict(),
+            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
             "learner": self.learner.state_dict(),
             "step": self.step,
             "skipped": self.skipped,
@@ -259,6 +308,8 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(values)
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
         self.learner.load_state_dict(state["learner"])
         self.step = state["step"]
         self.skipped = state["skipped"]
