@@ -14,11 +14,11 @@ from vqcodec.evaluation.metrics import METRICS
 _LARGEST_SHOWN = 4_000_000  # pixels; a page of whole 50-megapixel pictures would not open
 
 
-def document(title: str, body: str) -> str:
-    """A whole page with its style and script inside."""
+def document(title: str, body: str, style: str = "", script: str = "") -> str:
+    """A whole page with style and script inside: those of all pages, then its own."""
     assets = files("vqcodec.evaluation")
-    style = assets.joinpath("page.css").read_text(encoding="utf-8")
-    script = assets.joinpath("page.js").read_text(encoding="utf-8")
+    style = assets.joinpath("page.css").read_text(encoding="utf-8") + style
+    script = assets.joinpath("page.js").read_text(encoding="utf-8") + script
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -71,7 +71,7 @@ def slider(comparison: Comparison) -> str:
     width, height = box[2] - box[0], box[3] - box[1]
     images = "\n".join(
         f'<img data-codec="{escape(name)}" alt="{escape(label)}" draggable="false" hidden'
-        f' src="{_data_uri(image.crop(box))}">'
+        f' src="{data_uri(image.crop(box))}">'
         for name, label, image in pictures
     )
     left, right = (
@@ -128,8 +128,9 @@ def _shown_part(image: Image.Image) -> tuple[int, int, int, int]:
     return left, top, left + width, top + height
 
 
-def _data_uri(image: Image.Image) -> str:
-    # Lossless, in the format that every browser shows and that is smaller than PNG.
+def data_uri(image: Image.Image, lossless: bool = True) -> str:
+    """A picture of at most 16383 pixels a side as the address of itself."""
+    # In the format that every browser shows and that is smaller than PNG. Without loss, quality is effort.
     file = io.BytesIO()
-    image.save(file, "WEBP", lossless=True, quality=50, method=3)
+    image.save(file, "WEBP", lossless=lossless, quality=50 if lossless else 90, method=3)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
