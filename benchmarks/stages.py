@@ -16,6 +16,7 @@ from vqcodec.evaluation.codecs import Codec as BenchCodec
 from vqcodec.evaluation.codecs import load_codec
 from vqcodec.evaluation.extras import MissingExtraError
 from vqcodec.evaluation.neural_peers import CompressAICodec
+from vqcodec.rate import lagrangian
 
 SIZE = (768, 512)  # of the Kodak pictures
 QUALITY = 50
@@ -70,7 +71,7 @@ def _encode_network() -> Callable[[], Any]:
 
 def _quantize() -> Callable[[], Any]:
     latents = _codec().latents(np.asarray(picture()))
-    return lambda: _codec().quantize(latents, QUALITY)
+    return lambda: _codec().quantize(latents, lagrangian(QUALITY))
 
 
 def _pack() -> Callable[[], Any]:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, features
 
 from tests.evaluation.pictures import scene
+from vqcodec.errors import RequestError
 from vqcodec.evaluation.codecs import Codec, load_codec, quality_for_size
 
 PEERS = [
@@ -33,6 +34,7 @@ def test_a_peer_makes_whole_files_that_grow_with_quality(name: str) -> None:
 
 
 MY_CODEC = """
+from vqcodec.errors import RequestError
 from vqcodec.evaluation.codecs import Codec
 from PIL import Image
 
@@ -60,14 +62,14 @@ def test_a_codec_of_ones_own_is_found_in_the_current_directory(
     codec = load_codec("halver_of_a_test:Halver")
     image = scene(20, 10)
     assert codec.decompress(codec.compress(image, 1)).tobytes() == image.tobytes()
-    with pytest.raises(ValueError, match="lacks qualities, compress, decompress"):
+    with pytest.raises(RequestError, match="lacks qualities, compress, decompress"):
         load_codec("halver_of_a_test:Unfinished")
-    with pytest.raises(ValueError, match="cannot be imported"):
+    with pytest.raises(RequestError, match="cannot be imported"):
         load_codec("halver_of_a_test:Missing")
 
 
 def test_unknown_names_say_what_there_is() -> None:
-    with pytest.raises(ValueError, match="jpeg, webp, avif"):
+    with pytest.raises(RequestError, match="jpeg, webp, avif"):
         load_codec("gif")
 
 

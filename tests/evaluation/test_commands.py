@@ -3,14 +3,15 @@
 import csv
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from tests.evaluation.pictures import scene
-from vqcodec.evaluation.commands import compare_command, evaluate_command
+from vqcodec.cli import main
 
 pytestmark = pytest.mark.skipif(
     not all(find_spec(package) for package in ("matplotlib", "scipy", "stlpips_pytorch")),
@@ -56,17 +57,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def evaluate(*arguments: str) -> Result:
-    command = [
-        "photos",
-        "--codecs",
-        "blocks_of_a_test:Blocks,jpeg",
-        "--qualities",
-        "jpeg=5,50",
-        "--workers",
-        "2",
-    ]
-    return CliRunner().invoke(evaluate_command, [*command, "--metrics", "psnr,kid", *arguments])
+@dataclass
+class Outcome:
+    exit_code: int
+    output: str
+
+
+@pytest.fixture
+def vqcodec(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """The command line."""
+
+    def run(*arguments: str) -> Outcome:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        captured = capfd.readouterr()
+        return Outcome(caught.value.code or 0, captured.out + captured.err)
+
+    return run
+
+
+EVALUATE = ["evaluate", "photos", "--codecs", "blocks_of_a_test:Blocks,jpeg", "--qualities", "jpeg=5,50"]
+EVALUATE += ["--workers", "2", "--metrics", "psnr,kid"]
 
 
 def calls(folder: Path) -> int:
@@ -74,9 +85,9 @@ def calls(folder: Path) -> int:
 
 
 def test_a_run_is_written_continued_and_measured_again_where_it_must(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, vqcodec: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = evaluate("--overlay", str(PUBLISHED), "--report", "--pictures", "1", "--bpp", "0.5")
+    result = vqcodec(*EVALUATE, "--overlay", str(PUBLISHED), "--report", "--pictures", "1", "--bpp", "0.5")
     assert result.exit_code == 0, result.output
     out = folder / "results"
     with (out / "rows.csv").open(newline="") as file:
@@ -104,7 +115,7 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
     lost = next(i for i, line in enumerate(lines) if line.startswith(b"photos/a.png") and b"blocks" in line)
     (out / "rows.csv").write_bytes(b"".join(lines[:lost] + lines[lost + 1 :] + [lines[lost][:-4]]))
     scene(128, 96, seed=2).save(folder / "photos" / "b.jpg")
-    result = evaluate()
+    result = vqcodec(*EVALUATE)
     assert result.exit_code == 0, result.output
     assert calls(folder) - before == 1 + 2
     with (out / "rows.csv").open(newline="") as file:
@@ -112,14 +123,14 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
 
     before = calls(folder)
     curve = (out / "blocks.json").read_text()
-    assert evaluate().exit_code == 0
+    assert vqcodec(*EVALUATE).exit_code == 0
     assert calls(folder) == before
     assert (out / "blocks.json").read_text() == curve
 
     source = folder / "blocks_of_a_test.py"
     source.write_text(source.read_text().replace("version 1", "version 1.1"))
     monkeypatch.delitem(sys.modules, "blocks_of_a_test")
-    assert evaluate().exit_code == 0
+    assert vqcodec(*EVALUATE).exit_code == 0
     assert calls(folder) - before == 4
     assert "version 1.1" in (out / "blocks.json").read_text()
 
@@ -130,41 +141,46 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
         (["--codecs", "gif"], "no codec 'gif': choose from vqcodec, jpeg"),
         (["--codecs", "jpeg", "--metrics", "vmaf"], "no metric 'vmaf'"),
         (["--codecs", "jpeg", "--qualities", "jpeg"], "not of the form"),
+        (["--codecs", "jpeg", "--qualities", "webp=5"], "given for webp, which is not among jpeg"),
     ],
 )
-def test_mistakes_are_one_line(folder: Path, arguments: list[str], message: str) -> None:
-    result = CliRunner().invoke(evaluate_command, ["photos", *arguments])
-    assert result.exit_code != 0
+def test_mistakes_are_one_line(
+    folder: Path, vqcodec: Callable[..., Outcome], arguments: list[str], message: str
+) -> None:
+    result = vqcodec("evaluate", "photos", *arguments)
+    assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
 
 
-def test_a_folder_without_pictures(folder: Path) -> None:
+def test_a_folder_without_pictures(folder: Path, vqcodec: Callable[..., Outcome]) -> None:
     (folder / "empty").mkdir()
-    result = CliRunner().invoke(evaluate_command, ["empty", "--codecs", "jpeg"])
-    assert result.exit_code == 1
+    result = vqcodec("evaluate", "empty", "--codecs", "jpeg")
+    assert result.exit_code == 3
     assert "no pictures in empty" in result.output
 
 
-def test_a_file_that_is_no_picture_is_named(folder: Path) -> None:
+def test_a_file_that_is_no_picture_is_named(folder: Path, vqcodec: Callable[..., Outcome]) -> None:
     (folder / "photos" / "c.png").write_bytes(b"no")
-    result = CliRunner().invoke(evaluate_command, ["photos", "--codecs", "jpeg"])
-    assert result.exit_code == 1
+    result = vqcodec("evaluate", "photos", "--codecs", "jpeg")
+    assert result.exit_code == 3
     assert "c.png" in result.output
 
 
-def test_a_codec_that_fails_is_named_with_picture_and_quality(folder: Path) -> None:
+def test_a_codec_that_fails_is_named_with_picture_and_quality(
+    folder: Path, vqcodec: Callable[..., Outcome]
+) -> None:
     source = folder / "blocks_of_a_test.py"
     source.write_text(
         source.read_text().replace("small = Image", "raise OSError('out of blocks')\n        small = Image")
     )
-    result = evaluate("--metrics", "psnr")
+    result = vqcodec(*EVALUATE, "--metrics", "psnr")
     assert result.exit_code == 1
     assert "blocks_of_a_test:Blocks at quality" in result.output
     assert "OSError: out of blocks" in result.output
 
 
-def test_compare_writes_a_page(folder: Path) -> None:
+def test_compare_writes_a_page(folder: Path, vqcodec: Callable[..., Outcome]) -> None:
     arguments = [
         "photos/a.png",
         "-o",
@@ -174,7 +190,7 @@ def test_compare_writes_a_page(folder: Path) -> None:
         "--bpp",
         "0.4",
     ]
-    result = CliRunner().invoke(compare_command, arguments)
+    result = vqcodec("compare", *arguments)
     assert result.exit_code == 0, result.output
     page = (folder / "page.html").read_text()
     assert "a.png at 0.4 bpp" in page

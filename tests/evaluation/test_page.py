@@ -27,7 +27,7 @@ def coloured(name: str = "<photo>") -> Comparison:
 
 
 def test_a_page_refers_to_nothing_outside() -> None:
-    page = comparison_page([coloured()])
+    page = comparison_page("title", [coloured()])
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert len(sources) == 5
     assert all(source.startswith("data:") for source in sources)
@@ -106,7 +106,7 @@ def side_colours(browser: Browser) -> tuple[tuple[int, ...], ...]:
 
 def test_the_slider_works_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    path.write_text(comparison_page([coloured("first"), coloured("second")]), encoding="utf-8")
+    path.write_text(comparison_page("title", [coloured("first"), coloured("second")]), encoding="utf-8")
     browser.open(path)
 
     widths = browser.run("return [...document.images].map(image => image.complete && image.naturalWidth)")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vqcodec.errors import RequestError
 from vqcodec.evaluation.results import ResultsFile, Row, mean_curves, read_curve, read_rows, write_curve
 
 PUBLISHED = Path(__file__).parents[2] / "benchmarks" / "published"
@@ -43,7 +44,7 @@ def test_a_file_cut_anywhere_keeps_its_whole_rows(tmp_path: Path) -> None:
 def test_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("a,b\n1,2\n3,4\n")
-    with pytest.raises(ValueError, match="not a results file: line 2"):
+    with pytest.raises(RequestError, match="not a results file: line 2"):
         read_rows(path)
 
 
@@ -84,5 +85,5 @@ def test_shipped_published_curves_are_whole_and_rise_with_rate(path: Path) -> No
 @pytest.mark.parametrize("text", ["", "{}", '{"name": "x", "results": {"bpp": [1], "psnr": []}}', "[1]"])
 def test_a_damaged_curve_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ValueError, match=r"x\.json"):
+    with pytest.raises(RequestError, match=r"x\.json"):
         read_curve(tmp_path / "x.json")

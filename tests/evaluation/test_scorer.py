@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from tests.evaluation.pictures import scene
+from vqcodec.errors import RequestError
 from vqcodec.evaluation.extras import MissingExtraError, require
 from vqcodec.evaluation.metrics import METRICS, Scorer, to_tensor
 from vqcodec.evaluation.stlpips import STLPIPS
@@ -64,7 +65,7 @@ def test_grey_and_palette_pictures_are_compared_as_rgb(scorer: Scorer) -> None:
 
 
 def test_names_that_do_not_exist_and_packages_that_are_missing() -> None:
-    with pytest.raises(ValueError, match="no metric 'vmaf', only psnr"):
+    with pytest.raises(RequestError, match="no metric 'vmaf', only psnr"):
         Scorer(["psnr", "vmaf"])
     with pytest.raises(MissingExtraError) as caught:
         require("no_such_module", "no-such-package", "metric x")

@@ -1,16 +1,18 @@
 """The codecs that are compared, behind one small interface that anybody's codec can implement.
 
-class MyCodec(Codec):
-    name = "mine"
-    qualities = (1, 2, 4, 8)
+In `mymodule.py`, for example:
 
-    def compress(self, image, quality):
-        return my_encoder(image, quality)
+    class MyCodec(Codec):
+        name = "mine"
+        qualities = (1, 2, 4, 8)
 
-    def decompress(self, data):
-        return my_decoder(data)
+        def compress(self, image, quality):
+            return my_encoder(image, quality)
 
-vqcodec evaluate photos --codecs vqcodec,avif,mymodule:MyCodec
+        def decompress(self, data):
+            return my_decoder(data)
+
+and then `vqcodec evaluate photos --codecs vqcodec,avif,mymodule:MyCodec`.
 """
 
 import importlib
@@ -26,7 +28,8 @@ from typing import Any, ClassVar
 from PIL import Image, features
 from PIL import __version__ as pillow_version
 
-from vqcodec.evaluation.extras import require
+from vqcodec.errors import RequestError
+from vqcodec.evaluation.extras import MissingExtraError, require
 
 
 class Codec(ABC):
@@ -104,7 +107,7 @@ class Avif(PillowCodec):
 
     def __init__(self) -> None:
         if not features.check_module("avif"):
-            raise ValueError("codec avif: this build of Pillow has no AVIF support")
+            raise MissingExtraError("codec avif: this build of Pillow has no AVIF support")
         self.settings = f"Pillow {pillow_version}, libavif {features.version_module('avif')}, speed 4"
 
 
@@ -174,7 +177,7 @@ def load_codec(name: str) -> Codec:
     Modules are looked for in the current directory too.
 
     Raises:
-        ValueError: there is no such codec, or it lacks part of the interface.
+        RequestError: there is no such codec, or it lacks part of the interface.
         MissingExtraError: a package that it needs is not installed.
     """
     if name in CODECS:
@@ -183,17 +186,19 @@ def load_codec(name: str) -> Codec:
         return VQCodec(name.removeprefix("vqcodec@"))
     module_name, colon, attribute = name.partition(":")
     if not colon:
-        raise ValueError(f"no codec {name!r}: choose from {', '.join(CODECS)}, vqcodec@FILE, or module:Class")
+        raise RequestError(
+            f"no codec {name!r}: choose from {', '.join(CODECS)}, vqcodec@FILE, or module:Class"
+        )
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"codec {name!r} cannot be imported: {error}") from error
+        raise RequestError(f"codec {name!r} cannot be imported: {error}") from error
     codec = found() if isinstance(found, type) else found
     lacking = [part for part in ("name", "qualities", "compress", "decompress") if not hasattr(codec, part)]
     if lacking:
-        raise ValueError(f"codec {name!r} lacks {', '.join(lacking)}; see vqcodec.evaluation.codecs.Codec")
+        raise RequestError(f"codec {name!r} lacks {', '.join(lacking)}; see vqcodec.evaluation.codecs.Codec")
     return codec
 
 

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
-from vqcodec.errors import VqcodecError
-from vqcodec.evaluation.codecs import CODECS, Codec, load_codec
-from vqcodec.evaluation.comparison import Comparison, compare
+from vqcodec.evaluation.codecs import CODECS
+from vqcodec.evaluation.comparison import ComparisonTask, compare_all
 from vqcodec.evaluation.environment import usable_cores
-from vqcodec.evaluation.extras import MissingExtraError
-from vqcodec.evaluation.metrics import DEFAULT_METRICS, METRICS, Scorer
-from vqcodec.evaluation.originals import Original, find_originals, read_image
+from vqcodec.evaluation.metrics import DEFAULT_METRICS, METRICS
+from vqcodec.evaluation.originals import Original, find_originals
 from vqcodec.evaluation.plots import save_plots
 from vqcodec.evaluation.report import comparison_page, report, write_bd_rates
 from vqcodec.evaluation.results import Curve, read_curve
@@ -48,6 +45,8 @@ class _Qualities(click.ParamType):
         self.fail(f"{value!r} is not of the form avif=10,20,30", param, ctx)
 
 
+# Without VGG16, which takes longer than all the rest.
+_METRICS_BESIDE_PICTURES = ("psnr", "ms-ssim", "ssimulacra2", "st-lpips-alex")
 _existing = click.Path(exists=True, path_type=Path)
 
 
@@ -129,15 +128,14 @@ def evaluate_command(
     Every picture goes through every codec at a sweep of qualities; rate is that of the whole file. A run that
     was stopped is continued by the same command.
     """
+    originals = find_originals(places)
+    published = [read_curve(path) for path in overlay]
     try:
-        originals = find_originals(places)
-        published = [read_curve(path) for path in overlay]
         curves = evaluate(originals, codecs, metrics, out, dict(qualities), workers)
-        _write(curves + published, originals, codecs, metrics, out, with_report, pictures, bpp)
-    except (ValueError, MissingExtraError, VqcodecError) as error:
-        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        raise click.ClickException(f"stopped; the same command continues from {out}") from None
+        click.echo(f"the same command continues from {out}", err=True)
+        raise
+    _write(curves + published, originals, codecs, metrics, out, with_report, pictures, bpp, workers)
 
 
 def _write(
@@ -149,37 +147,28 @@ def _write(
     with_report: bool,
     pictures: int,
     rates: Sequence[float],
+    workers: int,
 ) -> None:
     places = ", ".join(sorted({original.name.partition("/")[0] for original in originals})[:3])
     title = f"{places}: {len(originals)} pictures"
     written = [*save_plots(curves, out, title), out / "bdrate.csv"]
     write_bd_rates(curves, out / "bdrate.csv")
     if with_report:
-        chosen = [
-            originals[index * len(originals) // pictures] for index in range(min(pictures, len(originals)))
+        beside = tuple(name for name in _METRICS_BESIDE_PICTURES if name in metrics)
+        count = min(pictures, len(originals))
+        chosen = [originals[index * len(originals) // count] for index in range(count)]
+        tasks = [
+            ComparisonTask(original.name, original.path, rate, tuple(codecs), beside)
+            for original in chosen
+            for rate in rates
         ]
-        images = [(original.name, original.path) for original in chosen]
-        comparisons = _comparisons(images, [load_codec(name) for name in codecs], rates, metrics)
+        comparisons = compare_all(tasks, workers)
         environment = json.loads((out / "run.json").read_text(encoding="utf-8"))
         page = report(title, curves, comparisons, environment)
         (out / "report.html").write_text(page, encoding="utf-8")
         written.append(out / "report.html")
     for path in written:
         click.echo(path)
-
-
-def _comparisons(
-    images: Sequence[tuple[str, Path]],
-    codecs: Sequence[Codec],
-    rates: Sequence[float],
-    metrics: Sequence[str],
-) -> list[Comparison]:
-    scorer = Scorer(metrics)
-    pairs = [(name, path, rate) for name, path in images for rate in rates]
-    return [
-        compare(f"{name} at {rate:g} bpp", read_image(path), codecs, rate, scorer)
-        for name, path, rate in tqdm(pairs, unit="picture")
-    ]
 
 
 @click.command("compare")
@@ -211,10 +200,7 @@ def compare_command(
     photo: Path, output: Path, codecs: Sequence[str], bpp: Sequence[float], metrics: Sequence[str]
 ) -> None:
     """Lay a picture in several codecs at equal bytes over each other, in one HTML page with a slider."""
-    try:
-        loaded = [load_codec(name) for name in codecs]
-        comparisons = _comparisons([(photo.name, photo)], loaded, bpp, metrics)
-    except (ValueError, MissingExtraError, VqcodecError) as error:
-        raise click.ClickException(str(error)) from error
-    output.write_text(comparison_page(comparisons), encoding="utf-8")
+    tasks = [ComparisonTask(photo.name, photo, rate, tuple(codecs), tuple(metrics)) for rate in bpp]
+    comparisons = compare_all(tasks, usable_cores())
+    output.write_text(comparison_page(f"{photo.name} at equal bytes", comparisons), encoding="utf-8")
     click.echo(output)

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from PIL import Image
+from tqdm import tqdm
 
-from vqcodec.evaluation.codecs import Codec, quality_for_size
+from vqcodec.evaluation.codecs import Codec, load_codec, quality_for_size
 from vqcodec.evaluation.metrics import Scorer
+from vqcodec.evaluation.originals import read_image
+from vqcodec.evaluation.pool import in_processes
 
 
 @dataclass(frozen=True)
@@ -66,3 +71,52 @@ def compare(name: str, image: Image.Image, codecs: Sequence[Codec], bpp: float, 
         decoded = codec.decompress(file).convert("RGB")
         versions.append(Version(codec.name, quality, len(file), decoded, scorer.score(reference, decoded)))
     return Comparison(name, image, tuple(versions))
+
+
+@dataclass(frozen=True)
+class ComparisonTask:
+    """A comparison to be made: what `compare` takes, by names.
+
+    Attributes:
+        name: of the picture.
+        path: of the picture.
+        bpp: rate of the first codec.
+        codecs: names for `load_codec`.
+        metrics: names of metrics.
+    """
+
+    name: str
+    path: Path
+    bpp: float
+    codecs: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.bpp:g} bpp"
+
+
+def compare_all(tasks: Sequence[ComparisonTask], workers: int) -> list[Comparison]:
+    """Make comparisons in several processes, with a progress bar.
+
+    Raises:
+        RequestError: a codec or metric does not exist.
+        TaskError: a codec failed on a picture.
+        MissingExtraError: a package that a codec or metric needs is not installed.
+    """
+    for task in tasks[:1]:
+        # Says what is missing in words of its own, before a process finds out.
+        for name in task.codecs:
+            load_codec(name)
+        Scorer(task.metrics)
+    done = in_processes(_compare, tasks, workers)
+    made = dict(tqdm(done, total=len(tasks), unit="picture"))
+    return [made[task] for task in tasks]
+
+
+_codec = lru_cache(load_codec)
+_scorer = lru_cache(Scorer)
+
+
+def _compare(task: ComparisonTask) -> Comparison:
+    codecs = [_codec(name) for name in task.codecs]
+    return compare(str(task), read_image(task.path), codecs, task.bpp, _scorer(task.metrics))

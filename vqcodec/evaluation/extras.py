@@ -3,9 +3,11 @@
 import importlib
 from types import ModuleType
 
+from vqcodec.errors import VqcodecError
 
-class MissingExtraError(ImportError):
-    """A package of an optional extra is not installed; the message is one line with the pip command."""
+
+class MissingExtraError(VqcodecError):
+    """A package of an optional extra, or the weights it needs, are not there; a package comes with its pip command."""
 
 
 def require(module: str, package: str, purpose: str, install: str = "'vqcodec[bench]'") -> ModuleType:

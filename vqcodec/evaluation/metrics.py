@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqcodec.evaluation.extras import require
+from vqcodec.errors import RequestError
+from vqcodec.evaluation.extras import MissingExtraError, require
 from vqcodec.evaluation.stlpips import SMALLEST_SIDE, STLPIPS
 
 MS_SSIM_SMALLEST_SIDE = 161  # an 11-pixel window after four halvings
@@ -138,14 +139,14 @@ class Scorer:
         names: metric names from `METRICS`; `kid`, a property of a set of images, is left to `realism`.
 
     Raises:
-        ValueError: a name is not known.
+        RequestError: a name is not known.
         MissingExtraError: a package that a metric needs is not installed.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         unknown = [name for name in names if name not in METRICS]
         if unknown:
-            raise ValueError(f"no metric {unknown[0]!r}, only {', '.join(METRICS)}")
+            raise RequestError(f"no metric {unknown[0]!r}, only {', '.join(METRICS)}")
         self.metrics = [METRICS[name] for name in METRICS if name in names and name != KID.name]
         self._bfloat16 = native_bfloat16()
         self._trunks: dict[str, STLPIPS] = {}
@@ -220,4 +221,4 @@ def _with_weights(metric: Metric, make: Callable[[], torch.nn.Module]) -> torch.
     try:
         return make().eval()
     except OSError as error:
-        raise ValueError(f"metric {metric.name}: its weights cannot be downloaded: {error}") from error
+        raise MissingExtraError(f"metric {metric.name}: its weights cannot be downloaded: {error}") from error

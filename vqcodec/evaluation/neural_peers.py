@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqcodec.evaluation.codecs import Codec
-from vqcodec.evaluation.extras import require
+from vqcodec.evaluation.extras import MissingExtraError, require
 from vqcodec.evaluation.metrics import to_tensor
 
 _ALIGNMENT = 64  # side multiple that the hyperprior models need
@@ -44,7 +44,9 @@ class CompressAICodec(Codec):
             try:
                 network = make(quality=quality, metric="mse", pretrained=not self._random_weights)
             except OSError as error:
-                raise ValueError(f"codec {self._model}: its weights cannot be downloaded: {error}") from error
+                raise MissingExtraError(
+                    f"codec {self._model}: its weights cannot be downloaded: {error}"
+                ) from error
             network.eval().update()
             self._networks[quality] = network
         return self._networks[quality]

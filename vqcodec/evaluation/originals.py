@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from vqcodec.errors import ImageError, RequestError
+
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
 
@@ -34,13 +36,13 @@ def read_image(path: Path) -> Image.Image:
     """The upright RGB pixels of a picture, without metadata or alpha, so that no codec pays for them.
 
     Raises:
-        ValueError: it is not a picture that Pillow can read.
+        ImageError: it is not a picture that Pillow can read.
     """
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ImageError(f"{path}: {error}") from error
     return Image.fromarray(np.array(upright))
 
 
@@ -48,21 +50,19 @@ def find_originals(places: Sequence[Path]) -> list[Original]:
     """The pictures in folders (searched through) and files, by name.
 
     Raises:
-        ValueError: there are none, two have the same name, or one cannot be read.
+        ImageError: there are none, or one cannot be read.
+        RequestError: two have the same name.
     """
     paths: dict[str, Path] = {}
     for place in places:
         place = place.resolve()
-        if place.is_dir():
-            found = [path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES]
-        else:
-            found = [place]
-        for path in found:
+        inside = (path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
+        for path in inside if place.is_dir() else [place]:
             name = path.relative_to(place.parent).as_posix()
             if paths.setdefault(name, path) != path:
-                raise ValueError(f"{paths[name]} and {path} would both be called {name}")
+                raise RequestError(f"{paths[name]} and {path} would both be called {name}")
     if not paths:
-        raise ValueError(f"no pictures in {', '.join(str(place) for place in places)}")
+        raise ImageError(f"no pictures in {', '.join(str(place) for place in places)}")
     return [_describe(name, path) for name, path in sorted(paths.items())]
 
 

@@ -86,9 +86,8 @@ def report(
     return document(title, "\n".join(parts))
 
 
-def comparison_page(comparisons: Sequence[Comparison]) -> str:
-    """A page with sliders only, of one picture at several rates."""
-    title = f"{comparisons[0].name} at equal bytes"
+def comparison_page(title: str, comparisons: Sequence[Comparison]) -> str:
+    """A page with sliders only."""
     body = [f"<h1>{escape(title)}</h1>", *(slider(comparison) for comparison in comparisons)]
     return document(title, "\n".join(body))
 

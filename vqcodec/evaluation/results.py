@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vqcodec.errors import RequestError
 from vqcodec.evaluation.metrics import METRICS
 
 # CompressAI has written the same two columns under two names each.
@@ -100,7 +101,7 @@ def read_rows(path: Path) -> list[Row]:
     """Rows of a results file; a last line that was cut off while being written is left out.
 
     Raises:
-        ValueError: the file is not a results file.
+        RequestError: the file is not a results file.
     """
     with path.open(newline="", encoding="utf-8") as file:
         text = file.read()
@@ -110,7 +111,7 @@ def read_rows(path: Path) -> list[Row]:
         try:
             rows.append(_parse(line))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a results file: line {number}: {error!r}") from error
+            raise RequestError(f"{path} is not a results file: line {number}: {error!r}") from error
     return rows
 
 
@@ -235,7 +236,7 @@ def read_curve(path: Path) -> Curve:
     """Read a published curve from a JSON file in CompressAI's result schema.
 
     Raises:
-        ValueError: the file is not such a file.
+        RequestError: the file is not such a file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -254,7 +255,7 @@ def read_curve(path: Path) -> Curve:
         TypeError,
         IndexError,
     ) as error:
-        raise ValueError(f"{path} is not a result file of CompressAI's schema: {error!r}") from error
+        raise RequestError(f"{path} is not a result file of CompressAI's schema: {error!r}") from error
     if not points:
-        raise ValueError(f"{path} has no points")
+        raise RequestError(f"{path} has no points")
     return Curve(name, description, tuple(sorted(points, key=lambda point: point.bpp)), published=True)

@@ -1,26 +1,23 @@
 """A whole run: every picture through every codec at every quality, over several processes, resumable."""
 
 import json
-import multiprocessing
 import os
 import re
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
+from vqcodec.errors import RequestError
 from vqcodec.evaluation.codecs import Codec, load_codec
 from vqcodec.evaluation.environment import describe_environment
-from vqcodec.evaluation.metrics import KID, METRICS, Reference, Scorer
+from vqcodec.evaluation.metrics import KID, METRICS, Reference, Scorer, native_bfloat16
 from vqcodec.evaluation.originals import Original, read_image
+from vqcodec.evaluation.pool import in_processes
 from vqcodec.evaluation.realism import PatchFeatures, kernel_distance
 from vqcodec.evaluation.results import Curve, Point, ResultsFile, Row, mean_curves, write_curve
 
@@ -42,6 +39,9 @@ class Task:
     quality: float
     metrics: tuple[str, ...]
     patches: Path | None
+
+    def __str__(self) -> str:
+        return f"{self.codec} at quality {self.quality:g} on {self.original.name}"
 
 
 def evaluate(
@@ -70,18 +70,26 @@ def evaluate(
         the mean curve of every codec, in the order of `codecs`.
 
     Raises:
-        ValueError: a codec or metric does not exist, or a codec failed on a picture.
+        RequestError: a codec or metric does not exist, or two codecs have the same name.
+        TaskError: a codec failed on a picture.
         MissingExtraError: a package that a codec or metric needs is not installed.
     """
     started = time.monotonic()
     loaded = {name: load_codec(name) for name in codecs}
+    names = [codec.name for codec in loaded.values()]
+    for name in names:
+        if names.count(name) > 1:
+            raise RequestError(f"two codecs are called {name}")
+    for name in qualities or {}:
+        if name not in names:
+            raise RequestError(f"qualities are given for {name}, which is not among {', '.join(names)}")
     # Loaded here only to say what is missing before a process finds out.
     Scorer(metrics)
-    patches = out / "patches" if KID.name in metrics else None
-    if patches:
-        PatchFeatures()
     out.mkdir(parents=True, exist_ok=True)
-    if patches:
+    patches = None
+    if KID.name in metrics:
+        PatchFeatures()
+        patches = out / "patches"
         patches.mkdir(exist_ok=True)
 
     tasks = [
@@ -100,14 +108,13 @@ def evaluate(
             todo.append(task)
     file.start(done.values())
     with tqdm(total=len(tasks), initial=len(tasks) - len(todo), unit="file") as progress:
-        for row in _run_all(todo, workers):
+        for _, row in in_processes(_measure, todo, workers):
             file.append(row)
             progress.set_postfix_str(f"{row.image} {row.codec}", refresh=False)
             progress.update()
 
     wanted = {(task.original.name, loaded[task.codec].name, task.quality) for task in tasks}
     rows = [row for row in file.rows if (row.image, row.codec, row.quality) in wanted]
-    names = [codec.name for codec in loaded.values()]
     curves = mean_curves(rows, names, [original.name for original in originals])
     if patches:
         curves = [_with_realism(curve, originals, patches) for curve in curves]
@@ -115,7 +122,11 @@ def evaluate(
         write_curve(curve, out / f"{_file_name(curve.name)}.json")
     if todo:
         seconds = f"{time.monotonic() - started:.0f}, of {len(todo)} files out of {len(tasks)}"
-        run = describe_environment() | {"processes": str(workers), "seconds": seconds}
+        run = describe_environment() | {
+            "processes": str(workers),
+            "seconds": seconds,
+            "ST-LPIPS trunks": "bfloat16" if native_bfloat16() else "float32",
+        }
         (out / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     return curves
 
@@ -124,52 +135,13 @@ def _is_done(task: Task, codec: Codec, row: Row | None) -> bool:
     """Whether an earlier run measured the same picture with the same codec, and all metrics that apply."""
     if row is None or (row.pixels, row.settings) != (task.original.pixels, codec.settings):
         return False
-    if task.patches and not _patch_file(task.patches, task.original, codec.name, task.quality).exists():
-        return False
+    if task.patches:
+        after = _patch_file(task.patches, task.original, codec.name, task.quality)
+        if not (after.exists() and _patch_file(task.patches, task.original).exists()):
+            return False
     side = min(row.width, row.height)
     applicable = {name for name in task.metrics if name != KID.name and METRICS[name].smallest_side <= side}
     return applicable <= row.metrics.keys()
-
-
-def _run_all(tasks: Sequence[Task], workers: int) -> Iterator[Row]:
-    if not tasks:
-        return
-    with _settings_of_children():
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
-        try:
-            futures = {pool.submit(_measure, task): task for task in tasks}
-            for future in as_completed(futures):
-                task = futures[future]
-                try:
-                    yield future.result()
-                except Exception as error:
-                    where = f"{task.codec} at quality {task.quality:g} on {task.original.name}"
-                    raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _settings_of_children() -> Iterator[None]:
-    # All of these are read when a child starts or imports, so they have to stand in the environment before.
-    settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    # glibc would hand every activation map back to the system and clear it anew: 30 % of the time.
-    settings |= {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which stops its children
 
 
 _codec = lru_cache(load_codec)
