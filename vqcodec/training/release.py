@@ -11,7 +11,7 @@ from torch import Tensor
 from vqcodec.model import VQGAN, ModelConfig
 from vqcodec.model.quantizer import rate_context
 from vqcodec.rate import LARGEST_PRICE, SMALLEST_PRICE
-from vqcodec.training.context import index_pool, train_context
+from vqcodec.training.context import FloatContextModel, index_pool, train_context
 from vqcodec.training.data import CropSampler
 from vqcodec.weights import frequencies, save_model
 
@@ -38,11 +38,39 @@ def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: i
         {key: value.to(model.stored_as).float() for key, value in model.state_dict().items()}
     )
     planes = index_pool(model, crops, (SMALLEST_PRICE, LARGEST_PRICE), pool)
+    held_out, planes = planes[: len(planes) // 10], planes[len(planes) // 10 :]
     context = train_context(planes, model.config.codebook_size, steps)
     tables = frequencies(count_contexts(planes, model.config.codebook_size) + PRIOR)
     out.parent.mkdir(parents=True, exist_ok=True)
     notes = {"steps": str(state["step"]), "hours": f"{state['seconds'] / 3600:.2f}"}
+    notes |= {
+        f"bits_{name}": f"{value:.3f}" for name, value in bits_per_position(context, tables, held_out).items()
+    }
     return save_model(out, model, tables, context.export(), notes)
+
+
+@torch.no_grad()
+def bits_per_position(context: FloatContextModel, tables: np.ndarray, planes: Tensor) -> dict[str, float]:
+    """Bits that a latent position takes on average with tables, and with the context model in integers and in float.
+
+    Args:
+        context: the context model as trained.
+        tables: (S, 2, K) frequencies.
+        planes: (N, S, h, w) integers that neither has seen.
+    """
+    information = 16 - torch.from_numpy(tables.astype(np.float64)).log2()
+    columns = [plane.flatten().long() for plane in planes.unbind(1)]
+    costs = [
+        information[stage, rate_context(columns[:stage], len(column)), column].mean()
+        for stage, column in enumerate(columns)
+    ]
+    bits = {"tables": float(sum(costs))}
+    for name, rounding in (("context", True), ("context_float", False)):
+        context.rounding = rounding
+        parts = planes.split(32)
+        bits[name] = sum(float(context.bits(part.long()).sum()) * len(part) for part in parts) / len(planes)
+    context.rounding = True
+    return bits
 
 
 def count_contexts(planes: Tensor, codebook_size: int) -> np.ndarray:
