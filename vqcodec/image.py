@@ -63,7 +63,8 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
         warnings.warn("CMYK is converted to sRGB", LossWarning, stacklevel=3)
         to_srgb = _cmyk_to_srgb(own.icc)
     if found.icc and found.icc[16:20] != (b"GRAY" if grey else b"RGB "):
-        if image.mode != "CMYK":
+        # With these two it has done its work.
+        if image.mode not in ("CMYK", "LAB"):
             warnings.warn(
                 "the ICC profile is not of the picture's kind and not kept", LossWarning, stacklevel=3
             )
