@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from vqcodec import __version__
-from vqcodec.errors import VqcodecError
+from vqcodec.errors import Interrupted, VqcodecError
 from vqcodec.rate import DEFAULT_QUALITY
 
 EXIT_CODES = """\b
@@ -40,11 +40,22 @@ _ELSEWHERE = {
     ),
     "train": ("vqcodec.training.commands", "train_command", "Train a model on folders of photographs."),
     "release": ("vqcodec.training.commands", "release_command", "Make a model file of a training run."),
+    "import-taming": (
+        "vqcodec.taming.command",
+        "import_taming_command",
+        "Convert a published VQGAN checkpoint to a model file.",
+    ),
 }
 
 
 class _Commands(click.Group):
     """Imports the commands of `_ELSEWHERE` only when one of them is called."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped") from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), *_ELSEWHERE]
@@ -194,9 +205,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except VqcodecError as error:
         click.echo(f"vqcodec: {error}", err=True)
         code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("vqcodec: stopped", err=True)
-        code = 130
     except BrokenPipeError:
         # Whoever read standard output has seen enough; Python would complain once more at exit.
         sys.stdout = None
