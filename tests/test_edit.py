@@ -1,0 +1,139 @@
+"""Pictures changed in index space, and the examples that show how."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqcodec.codec import Codec, default_codec
+from vqcodec.edit import latents_of, optimise_latents, render_latents, transplant
+from vqcodec.rate import lagrangian
+from vqcodec.windows import Box
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(__file__).parent / "data"
+
+
+def test_a_region_is_taken_over() -> None:
+    target = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+    donor = 1000 + np.arange(2 * 6 * 6).reshape(2, 6, 6)
+    out = transplant(target, donor, Box(1, 3, 2, 5), donor_at=(4, 0))
+    assert out.dtype == target.dtype
+    assert np.array_equal(out[:2, 1:3, 2:5], donor[:, 4:6, 0:3])
+    # The donor has no third stage: nothing is added there.
+    assert not out[2, 1:3, 2:5].any()
+    outside = np.ones((4, 5), bool)
+    outside[1:3, 2:5] = False
+    assert np.array_equal(out[:, outside], target[:, outside])
+    assert target[2, 1, 2] > 0
+
+
+def test_a_donor_with_more_stages_brings_them_along() -> None:
+    target = np.full((1, 3, 3), 7, np.uint16)
+    out = transplant(target, np.full((2, 3, 3), 9), Box(0, 1, 0, 2))
+    assert out.tolist() == [[[9, 9, 7], [7, 7, 7], [7, 7, 7]], [[9, 9, 0], [0, 0, 0], [0, 0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("region", "donor_at"),
+    [
+        (Box(0, 5, 0, 2), None),
+        (Box(-1, 2, 0, 2), None),
+        (Box(2, 2, 0, 2), None),
+        (Box(0, 2, 0, 2), (3, 0)),
+        (Box(0, 4, 0, 4), None),
+    ],
+)
+def test_regions_outside_are_refused(region: Box, donor_at: tuple[int, int] | None) -> None:
+    with pytest.raises(ValueError, match="not inside"):
+        transplant(np.zeros((1, 4, 4)), np.zeros((1, 4, 3)), region, donor_at)
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return default_codec()
+
+
+def crop(name: str, width: int = 160, height: int = 128) -> Image.Image:
+    return Image.open(DATA / name).crop((100, 100, 100 + width, 100 + height))
+
+
+def test_latents_render_as_their_indices_do(codec: Codec) -> None:
+    planes = codec.encode(crop("temple.jpg"), quality=40)
+    picture = render_latents(codec, latents_of(codec, planes), len(planes))
+    pixels = picture.add(1).mul(127.5).round().clamp(0, 255).numpy()
+    assert np.abs(pixels - np.asarray(codec.decode(planes))).max() <= 1
+
+
+def test_a_colour_is_reached_and_survives_quantization(codec: Codec) -> None:
+    image = crop("cat.jpg")
+    wanted = torch.tensor([-0.5, -0.2, 0.6])
+
+    def colour(picture: Tensor) -> Tensor:
+        return (picture.mean((0, 2, 3)) - wanted).square().sum()
+
+    before = codec.encode(image, quality=100)
+    latents = optimise_latents(codec, image, colour, steps=30)
+    assert not latents.requires_grad
+    assert all(parameter.grad is None for parameter in codec.model.parameters())
+    after = codec.quantize(latents, lagrangian(100))
+    distances = [
+        float(np.linalg.norm(np.asarray(codec.decode(planes)).mean((0, 1)) / 127.5 - 1 - wanted.numpy()))
+        for planes in (before, after)
+    ]
+    assert distances[1] < 0.3 * distances[0]
+
+
+def test_an_edge_is_drawn(codec: Codec) -> None:
+    planes = codec.encode(Image.new("RGB", (96, 96), (120, 120, 120)), quality=100)
+
+    def step_in_the_middle(picture: Tensor) -> Tensor:
+        grey = picture.mean((0, 1))
+        return (grey[:, 40:48].mean() + 0.5).square() + (grey[:, 48:56].mean() - 0.5).square()
+
+    pixels = render_latents(codec, optimise_latents(codec, planes, step_in_the_middle, steps=40)).mean((0, 2))
+    assert pixels[48:56].mean() - pixels[40:48].mean() > 0.7
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_transplanting_example(codec: Codec, tmp_path: Path) -> None:
+    ground, sky = crop("temple.jpg", 160, 320), crop("coffee.jpg", 160, 300)
+    ground.save(tmp_path / "ground.png")
+    sky.save(tmp_path / "sky.png")
+    example("transplant").main(*(str(tmp_path / name) for name in ("ground.png", "sky.png", "out.vqc")))
+    joined = np.asarray(codec.decompress((tmp_path / "out.vqc").read_bytes()), np.float32)
+    assert joined.shape == (320, 160, 3)
+    # Farther from the seam than the generator looks, each half is that of its own picture.
+    below = np.asarray(codec.decompress(codec.compress(ground)), np.float32)
+    above = np.asarray(codec.decompress(codec.compress(sky.resize((160, 320)))), np.float32)
+    assert np.abs(joined[-1] - below[-1]).mean() < 3
+    assert np.abs(joined[0] - above[0]).mean() < 3
+    assert np.abs(above[0] - below[0]).mean() > 20
+
+
+def test_the_recolouring_example(codec: Codec, tmp_path: Path) -> None:
+    module = example("recolour")
+    image, other = crop("temple.jpg", 96, 80), crop("coffee.jpg", 96, 80)
+    image.save(tmp_path / "image.png")
+    other.save(tmp_path / "other.png")
+    module.main(*(str(tmp_path / name) for name in ("image.png", "other.png", "out.vqc")))
+    result = module.pixels_of(codec.decompress((tmp_path / "out.vqc").read_bytes()))
+    plain = module.pixels_of(codec.decompress(codec.compress(image, quality=80)))
+    wanted = module.colours(module.pixels_of(other))
+    assert (module.colours(result) - wanted).norm() < 0.4 * (module.colours(plain) - wanted).norm()
+    kept = [
+        float((module.edges(x) - module.edges(module.pixels_of(image))).abs().mean())
+        for x in (result, module.pixels_of(other))
+    ]
+    assert kept[0] < 0.8 * kept[1]

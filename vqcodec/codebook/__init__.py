@@ -1,0 +1,1 @@
+"""A page that shows the codebooks of a model, and what a picture uses of them."""

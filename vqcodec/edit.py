@@ -1,0 +1,108 @@
+"""Pictures changed between encoder and generator: in their indices, and in their latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqcodec.codec import Codec
+from vqcodec.windows import Box, stitch
+
+
+def transplant(
+    target: np.ndarray, donor: np.ndarray, region: Box, donor_at: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Put a region of one picture's index planes into another's.
+
+    Where one of them has fewer stages, nothing is added in those that it lacks, which is what index 0 says.
+
+    Args:
+        target: (s, h, w) integers.
+        donor: (t, h', w') integers of the same model.
+        region: where to put it, in latent positions.
+        donor_at: top and left of where to take it from; the same place by default.
+
+    Returns:
+        (max(s, t), h, w), of the type of `target`.
+
+    Raises:
+        ValueError: the region is not inside both pictures.
+    """
+    top, left = donor_at or (region.top, region.left)
+    rows, columns = region.bottom - region.top, region.right - region.left
+    source = Box(top, top + rows, left, left + columns)
+    for box, planes in ((region, target), (source, donor)):
+        height, width = planes.shape[1:]
+        if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
+            raise ValueError(f"{tuple(box)} is not inside a picture of {height}x{width} positions")
+    out = np.zeros((max(len(target), len(donor)), *target.shape[1:]), target.dtype)
+    out[: len(target)] = target
+    inside = out[:, region.top : region.bottom, region.left : region.right]
+    inside[:] = 0
+    inside[: len(donor)] = donor[:, source.top : source.bottom, source.left : source.right]
+    return out
+
+
+def optimise_latents(
+    codec: Codec,
+    start: Image.Image | np.ndarray,
+    loss: Callable[[Tensor], Tensor],
+    steps: int = 50,
+    rate: float = 0.05,
+) -> Tensor:
+    """Change the latents of a picture until a loss of the rendered picture is small (as in VQGAN-CLIP, 2022).
+
+    The loss may be anything differentiable: a colour, edges, the answer of another network such as CLIP. `Adam`
+    changes the latents, the model stays as it is. The whole picture is rendered at once, with gradients: that
+    takes several times the memory of `Codec.render`.
+
+    `Codec.quantize` makes indices of the result, and `render_latents` a picture. (Where a Gumbel quantizer
+    chooses by what its encoder says, there is only the picture.)
+
+    Args:
+        codec: whose generator renders.
+        start: a picture, or index planes (s, h, w).
+        loss: maps the rendered picture (1, 3, f h, f w), about [-1, 1], to one number.
+        steps: number of changes.
+        rate: largest change of a latent channel per step, about.
+
+    Returns:
+        latents (h, w, D).
+    """
+    planes = codec.encode(start, quality=100) if isinstance(start, Image.Image) else start
+    # What was made in inference mode has no gradients; a copy made outside can have them.
+    latents = latents_of(codec, planes).clone().requires_grad_()
+    optimiser = torch.optim.Adam([latents], lr=rate)
+    count = torch.tensor([codec.config.stages], device=codec.device)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss(codec.model.decode(latents.permute(2, 0, 1)[None], count)).backward()
+        optimiser.step()
+    return latents.detach()
+
+
+@torch.inference_mode()
+def latents_of(codec: Codec, planes: np.ndarray) -> Tensor:
+    """Latents (h, w, D) of index planes (s, h, w): the sums of their codewords."""
+    indices = torch.from_numpy(planes.astype(np.int64)).to(codec.device).flatten(1).T
+    return codec.model.quantizer.dequantize(indices).view(*planes.shape[1:], -1)
+
+
+@torch.inference_mode()
+def render_latents(codec: Codec, latents: Tensor, stages: int | None = None) -> Tensor:
+    """The picture (f h, f w, 3), about [-1, 1], of latents (h, w, D) as made from so many stages (all)."""
+    step = codec.config.downsampling
+    count = torch.tensor([stages or codec.config.stages], device=codec.device)
+    out = torch.empty(step * latents.shape[0], step * latents.shape[1], 3)
+
+    def decode(box: Box) -> Tensor:
+        part = latents[box.top : box.bottom, box.left : box.right]
+        return codec.model.decode(part.permute(2, 0, 1)[None], count)
+
+    for top, left, part in stitch(decode, *latents.shape[:2], codec.model, step):
+        out[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return out
