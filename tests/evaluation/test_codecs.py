@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
+import bitstream
 from tests.evaluation.pictures import scene
-from vqcodec.errors import RequestError
+from vqcodec.errors import ModelError, RequestError
 from vqcodec.evaluation.codecs import Codec, load_codec, quality_for_size
 
 PEERS = [
@@ -33,8 +34,22 @@ def test_a_peer_makes_whole_files_that_grow_with_quality(name: str) -> None:
     assert codec.settings
 
 
+def test_the_codec_of_this_package_says_which_model_it_is(photo: Image.Image) -> None:
+    try:
+        codec = load_codec("vqcodec")
+    except ModelError as error:
+        pytest.skip(str(error))
+    files = [codec.compress(photo, quality) for quality in (codec.qualities[0], codec.qualities[-1])]
+    assert len(files[0]) < len(files[1])
+    assert bitstream.read_header(files[0]).model_id.hex() in codec.settings
+    decoded = codec.decompress(files[0])
+    assert (decoded.mode, decoded.size) == ("RGB", photo.size)
+    assert load_codec("vqcodec@photo").compress(photo, 50) == codec.compress(photo, 50)
+    assert load_codec("vqcodec@photo").name == "vqcodec@photo"
+
+
 MY_CODEC = """
-from vqcodec.errors import RequestError
+from vqcodec.errors import ModelError, RequestError
 from vqcodec.evaluation.codecs import Codec
 from PIL import Image
 

@@ -77,7 +77,7 @@ def vqcodec(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 
 EVALUATE = ["evaluate", "photos", "--codecs", "blocks_of_a_test:Blocks,jpeg", "--qualities", "jpeg=5,50"]
-EVALUATE += ["--workers", "2", "--metrics", "psnr,kid"]
+EVALUATE += ["--workers", "1", "--metrics", "psnr,kid"]
 
 
 def calls(folder: Path) -> int:
@@ -87,7 +87,18 @@ def calls(folder: Path) -> int:
 def test_a_run_is_written_continued_and_measured_again_where_it_must(
     folder: Path, vqcodec: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = vqcodec(*EVALUATE, "--overlay", str(PUBLISHED), "--report", "--pictures", "1", "--bpp", "0.5")
+    result = vqcodec(
+        *EVALUATE,
+        "--workers",
+        "2",
+        "--overlay",
+        str(PUBLISHED),
+        "--report",
+        "--pictures",
+        "1",
+        "--bpp",
+        "0.5",
+    )
     assert result.exit_code == 0, result.output
     out = folder / "results"
     with (out / "rows.csv").open(newline="") as file:
