@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 
 from PIL import ImageCms
 
 
+@functools.cache
 def rgb_profile() -> bytes:
+    # The profile carries the second in which it was made.
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

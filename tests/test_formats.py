@@ -132,8 +132,8 @@ def test_transparency_that_a_format_cannot_hold_is_an_error(photo: Image.Image, 
 
 
 def test_formats_are_told_by_suffix() -> None:
-    assert format_of("a/b.JPG") == "JPEG"
-    assert format_of(Path("b.tiff")) == "TIFF"
-    for name in ("b", "b.vqc.txt", "b.psd"):
+    assert format_of(".JPG") == "JPEG"
+    assert format_of(".tiff") == "TIFF"
+    for name in ("", ".txt", ".psd"):
         with pytest.raises(RequestError, match="no picture format with suffix"):
             format_of(name)

@@ -18,7 +18,6 @@ from vqcodec.paths import Task
 # Exit codes; those of `VqcodecError` are with its classes.
 FAILED = 1
 CORRUPT = 4
-INTERRUPTED = 130
 
 
 def exit_code(error: BaseException) -> int:

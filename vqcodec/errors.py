@@ -37,6 +37,12 @@ class WriteError(VqcodecError):
     exit_code = 7
 
 
+class Interrupted(VqcodecError):  # noqa: N818 - not a fault
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
+
+
 class LossWarning(UserWarning):
     """Something of the source is not kept."""
 

@@ -78,7 +78,7 @@ class Decompression:
         """Decompress one file; returns what there is to say about it."""
         from vqcodec.writing import format_of, write_image
 
-        kind = self.kind or ("PNG" if task.target is None else format_of(task.target))
+        kind = self.kind or ("PNG" if task.target is None else format_of(task.target.suffix))
         with _contents(task.source, mapped=self.region is not None) as data:
             try:
                 image = codec.decompress(

@@ -57,7 +57,7 @@ def decompress_files(
     tasks = plan(inputs, output, {SUFFIX}, new_suffix)
     if reference is not None and len(tasks) > 1:
         raise RequestError("--reference is for one file")
-    kinds = {format_of(task.target) for task in tasks if task.target}
+    kinds = {format_of(task.target.suffix) for task in tasks if task.target}
     kind = format_of(new_suffix) if suffix or not kinds else kinds.pop()
     work = Decompression(stages, region, scale, _pixels(max_megapixels), kind, force, reference)
     return _run(tasks, work, engine="local", **batch)

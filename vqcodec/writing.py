@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import Image, PngImagePlugin
@@ -31,16 +29,15 @@ _JPEG_SEGMENT = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
 _XMP_TAG = 700
 
 
-def format_of(path: str | Path) -> str:
-    """The format that Pillow writes for a suffix.
+def format_of(suffix: str) -> str:
+    """The format that Pillow writes for the suffix of a file name, such as ".png".
 
     Raises:
         RequestError: it writes none.
     """
-    suffix = os.path.splitext(path)[1].lower()
-    found = Image.registered_extensions().get(suffix)
+    found = Image.registered_extensions().get(suffix.lower())
     if found not in Image.SAVE:
-        raise RequestError(f"{path}: no picture format with suffix {suffix!r} can be written")
+        raise RequestError(f"no picture format with suffix {suffix!r} can be written")
     return found
 
 
