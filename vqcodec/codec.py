@@ -327,8 +327,10 @@ class Codec:
             raise ValueError(f"region {x},{y},{width},{height} is not inside {header.width}x{header.height}")
         if max_pixels is not None and width * height > max_pixels:
             raise bitstream.LimitExceeded(f"{width}x{height} pixels are more than the limit of {max_pixels}")
-        step, halo = self.config.downsampling, self.model.halo
+        step = self.config.downsampling
         rows, columns = header.grid
+        # Where windows are faded into each other, a part can only be cut out of the whole.
+        halo = max(rows, columns) if self.model.blends else self.model.halo
         box = Box(
             max(y // step - halo, 0),
             min(-(-(y + height) // step) + halo, rows),

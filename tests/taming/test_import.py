@@ -147,7 +147,7 @@ def test_calibration_makes_frequent_codewords_cheap(tmp_path: Path) -> None:
     assert len(codec.compress(picture, quality=0)) < len(data) < len(codec.compress(picture, quality=100))
 
 
-def test_large_pictures_are_faded_from_window_to_window(tmp_path: Path) -> None:
+def test_large_pictures_and_parts_of_them_are_faded_from_window_to_window(tmp_path: Path) -> None:
     codec = Codec.load(imported(tmp_path, SMALL["f16, 1024"]))
     planes = codec.encode(scene(128, 128))
     whole = np.asarray(codec.decode(planes), np.int16)
@@ -156,6 +156,8 @@ def test_large_pictures_are_faded_from_window_to_window(tmp_path: Path) -> None:
     assert parts.shape == whole.shape
     difference = np.abs(parts - whole)
     assert difference.max() > 0
+    part = codec.decompress(codec.pack(planes, (128, 128)), region=(40, 50, 60, 30))
+    assert np.array_equal(np.asarray(part), parts[50:80, 40:100])
     # In the middle of a zone of 32 pixels there is no step beyond those of the picture itself.
     step_there = np.abs(np.diff(parts, axis=1))[:, 63].mean()
     steps = np.abs(np.diff(whole, axis=1)).mean(axis=(0, 2))
