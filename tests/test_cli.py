@@ -84,14 +84,14 @@ def test_quality_bits_per_pixel_and_size() -> None:
     for name, options in {
         "low": ["-q", 0],
         "high": ["-q", 100],
-        "bpp": ["--bpp", 0.3],
-        "size": ["--size", 700],
+        "bpp": ["--bpp", 0.2],
+        "size": ["--size", 500],
     }.items():
         assert run("compress", "photo.png", "-o", f"{name}.vqc", *options) == 0
         sizes[name] = Path(f"{name}.vqc").stat().st_size
     assert sizes["low"] < sizes["high"]
-    assert 0.97 * 642 < sizes["bpp"] <= 642
-    assert 0.97 * 700 < sizes["size"] <= 700
+    assert 0.97 * 428 < sizes["bpp"] <= 428
+    assert 0.97 * 500 < sizes["size"] <= 500
 
 
 @pytest.mark.usefixtures("here")

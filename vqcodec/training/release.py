@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqcodec.model import VQGAN, ModelConfig
 from vqcodec.model.quantizer import rate_context
-from vqcodec.rate import LARGEST_PRICE, SMALLEST_PRICE
+from vqcodec.rate import LARGEST_PRICE
 from vqcodec.training.context import FloatContextModel, index_pool, train_context
 from vqcodec.training.data import CropSampler
 from vqcodec.weights import frequencies, save_model
@@ -37,7 +37,7 @@ def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: i
     model.load_state_dict(
         {key: value.to(model.stored_as).float() for key, value in model.state_dict().items()}
     )
-    planes = index_pool(model, crops, (SMALLEST_PRICE, LARGEST_PRICE), pool)
+    planes = index_pool(model, crops, (LARGEST_PRICE / 40, LARGEST_PRICE), pool)
     held_out, planes = planes[: len(planes) // 10], planes[len(planes) // 10 :]
     context = train_context(planes, model.config.codebook_size, steps)
     tables = frequencies(count_contexts(planes, model.config.codebook_size) + PRIOR)
