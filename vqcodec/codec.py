@@ -43,7 +43,7 @@ class Codec:
 
     def __init__(self, file: ModelFile, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
-        self.model = file.model.to(self.device).to(memory_format=torch.channels_last)
+        self.model = file.model.to(self.device).to(memory_format=file.model.memory_format)
         self.model_id = file.model_id
         self.config = self.model.config
         self.coder: IndexCoder

@@ -2,8 +2,8 @@
 
 There are two families behind one interface: `VQGAN` of this project, and `TamingVQGAN` for imported models.
 A model has a `config` with `stages`, `codebook_size`, `latent_dim` and `downsampling`, `encode`, a `quantizer`,
-`decode` and the buffer `latent_rms`; it says how it is stored (`family`, `stored_as`) and in which windows it
-may be run (`window_area`, `halo`, `blends`).
+`decode` and the buffer `latent_rms`; it says how it is stored (`family`, `stored_as`) and how it
+is run (`memory_format`, `window_area`, `halo`, `blends`).
 """
 
 from vqcodec.model.config import ModelConfig

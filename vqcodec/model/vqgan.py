@@ -24,6 +24,7 @@ class VQGAN(nn.Module):
         config: what it was built from.
         family: name of the architecture in model files.
         stored_as: type of the weights in model files.
+        memory_format: of the weights, in which the networks run fastest.
         window_area: largest area, in latent positions, that the networks should see at once: bounds memory at
             about 0.3 GB.
         halo: positions around a window that its output depends on: the receptive fields of both networks.
@@ -32,6 +33,7 @@ class VQGAN(nn.Module):
 
     family = "residual"
     stored_as = torch.float16
+    memory_format = torch.channels_last
     window_area = 96 * 96
     halo = 10
     blends = False
