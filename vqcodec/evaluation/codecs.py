@@ -132,7 +132,7 @@ class VQCodec(Codec):
     """
 
     name = "vqcodec"
-    qualities = (0, 20, 40, 60, 80, 100)
+    qualities = (0, 10, 20, 35, 55, 80)
     fine_qualities = range(0, 101)
 
     def __init__(self, model: str | None = None) -> None:
