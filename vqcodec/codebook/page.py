@@ -182,7 +182,8 @@ def _picture(picture: Dissection, codec: Codec) -> str:
             f"<h2>{escape(picture.name)}</h2>",
             f"<p>{width}x{height} pixels at quality {picture.quality:g}: {picture.size} bytes, {bpp:.4f} bits per "
             "pixel. A position that is black among the indices has nothing added to it; all other colours only "
-            "tell indices apart.</p>",
+            "tell indices apart. A chequered heat map is the work of a context model: every second position is coded "
+            "after its four neighbours, and costs less where they tell what it is.</p>",
             _scale(),
             '<div class="maps">',
             *whole,
