@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from bitstream import Header, Tile
 from vqcodec import image as images
 from vqcodec.coding import ContextCoder, IndexCoder, TableCoder
 from vqcodec.decoding import Excerpt, read_excerpt
-from vqcodec.errors import LossWarning, ModelError, TargetError
+from vqcodec.errors import ImageError, LossWarning, ModelError, TargetError
 from vqcodec.model.context import ContextModel
+from vqcodec.parallel import in_parallel, torch_threads, usable_cores
 from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_PRICE, TOLERANCE, lagrangian, search
 from vqcodec.weights import ModelFile, load_model
 from vqcodec.windows import Box, stitch
+
+Result = TypeVar("Result")
 
 # Pixels that `decompress` renders unless told otherwise: a file of 800 bytes may claim 2**32 of them.
 MAX_PIXELS = 1 << 29
@@ -345,6 +349,48 @@ class Codec:
         self._paint(canvas, excerpt, (x, y), progress)
         return canvas.image
 
+    def compress_many(
+        self,
+        pictures: Iterable[Image.Image | images.Picture | str | os.PathLike],
+        *,
+        workers: int | None = None,
+        **options: Any,
+    ) -> Iterator[bytes]:
+        """Compress many images, a thread for each core; gives their files in the order of the images.
+
+        Until the iterator ends or is closed, torch uses one thread per image.
+
+        Args:
+            pictures: images, or paths of files to read; taken as they are needed.
+            workers: images at once, one per core by default. Memory grows with it.
+            options: as of `compress`.
+
+        Raises:
+            vqcodec.errors.ImageError: a file cannot be read; the message names it.
+        """
+
+        def one(picture: Image.Image | images.Picture | str | os.PathLike) -> bytes:
+            if isinstance(picture, (str, os.PathLike)):
+                try:
+                    picture = images.read(picture)
+                except ImageError as error:
+                    raise ImageError(f"{picture}: {error}") from error
+            return self.compress(picture, **options)
+
+        return _in_parallel(one, pictures, workers)
+
+    def decompress_many(
+        self, files: Iterable[bytes], *, workers: int | None = None, **options: Any
+    ) -> Iterator[Image.Image]:
+        """Decompress many `.vqc` files, a thread for each core; gives their images in the same order.
+
+        Args:
+            files: their bytes, taken as they are needed.
+            workers: as of `compress_many`.
+            options: as of `decompress`.
+        """
+        return _in_parallel(lambda data: self.decompress(data, **options), files, workers)
+
     def _paint(
         self,
         canvas: images.Canvas,
@@ -382,6 +428,16 @@ class Codec:
 
 def _tile_of(planes: np.ndarray, tile: Tile) -> np.ndarray:
     return planes[:, tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns]
+
+
+def _in_parallel(
+    function: Callable[[Any], Result], items: Iterable[Any], workers: int | None
+) -> Iterator[Result]:
+    cores = usable_cores()
+    workers = workers or cores
+    with torch_threads(max(1, cores // workers)):
+        for _, future in in_parallel(function, items, workers):
+            yield future.result()
 
 
 _shared: dict[tuple[str | os.PathLike | None, str], Codec] = {}

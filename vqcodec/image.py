@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -85,7 +85,9 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
     return Picture(pixels, grey, alpha, meta.upright(found))
 
 
-def read(source: Path | BinaryIO, max_pixels: int | None = None, keep_metadata: bool = True) -> Picture:
+def read(
+    source: str | os.PathLike | BinaryIO, max_pixels: int | None = None, keep_metadata: bool = True
+) -> Picture:
     """Read a picture from a file in any format that Pillow reads.
 
     Args:
