@@ -40,6 +40,11 @@ _ELSEWHERE = {
     ),
     "train": ("vqcodec.training.commands", "train_command", "Train a model on folders of photographs."),
     "release": ("vqcodec.training.commands", "release_command", "Make a model file of a training run."),
+    "codebook": (
+        "vqcodec.codebook.command",
+        "codebook_command",
+        "Show a model's codebooks, and where a picture's bits go, in one page.",
+    ),
     "import-taming": (
         "vqcodec.taming.command",
         "import_taming_command",
