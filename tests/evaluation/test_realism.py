@@ -1,5 +1,6 @@
 """The kernel distance against its formula, and on sets whose order is known."""
 
+import math
 from importlib.util import find_spec
 
 import numpy as np
@@ -32,6 +33,8 @@ def test_agrees_with_the_definition_pair_by_pair() -> None:
     distance = kernel_distance(originals, decoded)
     assert distance.value == pytest.approx(np.mean(terms))
     assert distance.patches == 7
+    assert distance.standard_error > 0
+    assert math.isnan(kernel_distance(originals[:1], decoded[:1]).standard_error)
 
 
 def test_is_zero_for_equal_sets_and_near_zero_for_two_draws_of_one_kind() -> None:

@@ -150,7 +150,7 @@ def _write(
     workers: int,
 ) -> None:
     places = ", ".join(sorted({original.name.partition("/")[0] for original in originals})[:3])
-    title = f"{places}: {len(originals)} pictures"
+    title = f"{places}, {len(originals)} picture{'s' if len(originals) > 1 else ''}"
     written = [*save_plots(curves, out, title), out / "bdrate.csv"]
     write_bd_rates(curves, out / "bdrate.csv")
     if with_report:

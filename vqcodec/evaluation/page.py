@@ -74,10 +74,9 @@ def slider(comparison: Comparison) -> str:
         f' src="{data_uri(image.crop(box))}">'
         for name, label, image in pictures
     )
-    left, right = (
-        comparison.versions[0].codec,
-        comparison.versions[min(1, len(comparison.versions) - 1)].codec,
-    )
+    tested, *peers = comparison.versions
+    # First against the one that comes nearest in bytes.
+    nearest = min(peers, key=lambda peer: abs(peer.size - tested.size), default=tested)
     note = ""
     if (width, height) != original.size:
         note = (
@@ -86,9 +85,9 @@ def slider(comparison: Comparison) -> str:
     return f"""<section class="slider">
 <h3>{escape(comparison.name)}</h3>
 <div class="controls">
-<label>left {_select("left", [(n, t) for n, t, _ in pictures], left)}</label>
+<label>left {_select("left", [(n, t) for n, t, _ in pictures], tested.codec)}</label>
 <label>zoom {_select("zoom", [("fit", "fit"), ("1", "1:1"), ("2", "2:1")], "fit")}</label>
-<label>right {_select("right", [(n, t) for n, t, _ in pictures], right)}</label>
+<label>right {_select("right", [(n, t) for n, t, _ in pictures], nearest.codec)}</label>
 </div>
 <div class="viewport"><div class="stage" data-width="{width}" data-height="{height}">
 {images}

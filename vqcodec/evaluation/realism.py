@@ -6,6 +6,7 @@ averaged over the patch: faint texture counts like strong texture. And the sets 
 decoded, so the estimator leaves out every patch with its own copy.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,8 @@ class KernelDistance:
 
     Attributes:
         value: squared maximum mean discrepancy; unbiased, so it can fall slightly below 0.
-        standard_error: from a bootstrap over the images, because the patches of one image are alike.
+        standard_error: from a bootstrap over the images, because the patches of one image are alike; NaN
+            for a single image.
         patches: number of patches on each side.
     """
 
@@ -78,6 +80,8 @@ def kernel_distance(originals: Sequence[np.ndarray], decoded: Sequence[np.ndarra
     pairs = np.outer(counts, counts) - np.diag(counts)
     value = sums.sum() / pairs.sum()
 
+    if len(counts) == 1:
+        return KernelDistance(float(value), math.nan, int(counts.sum()))
     # An image drawn twice counts as two images; only a patch with itself is never a pair.
     draws = np.random.default_rng(0).multinomial(
         len(counts), np.full(len(counts), 1 / len(counts)), _BOOTSTRAP_DRAWS

@@ -1,6 +1,7 @@
 """A whole run: every picture through every codec at every quality, over several processes, resumable."""
 
 import json
+import math
 import os
 import re
 import time
@@ -216,8 +217,5 @@ def _point_with_realism(
 ) -> Point:
     after = [np.load(_patch_file(patches, original, codec, point.quality)) for original in originals]
     distance = kernel_distance(before, after)
-    return replace(
-        point,
-        metrics=point.metrics | {KID.name: distance.value},
-        errors=point.errors | {KID.name: distance.standard_error},
-    )
+    errors = {} if math.isnan(distance.standard_error) else {KID.name: distance.standard_error}
+    return replace(point, metrics=point.metrics | {KID.name: distance.value}, errors=point.errors | errors)
