@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class ModelFile:
         model_id: first 4 bytes of the SHA-256 of the file; every `.vqc` file carries it.
         tables: (S, 2, K) uint32 frequencies of the indices, each row summing to 2**16.
         context: integer weights of the context model; without, indices are coded with the tables.
+        notes: text metadata, such as training steps.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class ModelFile:
     model_id: bytes
     tables: np.ndarray
     context: ContextWeights | None = None
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def find_model(name: str | os.PathLike | None = None) -> Path:
@@ -87,7 +89,7 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
-    return ModelFile(path, model.eval().requires_grad_(False), digest[:4], tables, weights)
+    return ModelFile(path, model.eval().requires_grad_(False), digest[:4], tables, weights, metadata)
 
 
 class SkipInitialisation(TorchFunctionMode):

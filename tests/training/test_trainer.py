@@ -17,6 +17,7 @@ from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler, find_images
 from vqcodec.training.trainer import Trainer
 from vqcodec.training.validation import Validator
+from vqcodec.weights import find_model, load_model
 
 DATA = Path(__file__).parent.parent / "data"
 RECIPES = Path(__file__).parent.parent.parent / "vqcodec" / "training" / "recipes"
@@ -67,6 +68,36 @@ def test_a_resumed_run_equals_one_that_went_through(crops, tmp_path):
         for (name, one), other in zip(left.state_dict().items(), right.state_dict().values(), strict=True):
             assert torch.equal(one, other), name
     assert torch.equal(through.learner.counts, resumed.learner.counts)
+
+
+def test_a_run_continues_from_the_released_model(crops, tmp_path):
+    """Weights, step and hours are the model's, and its codebooks stay in use."""
+    released = load_model()
+    phase = Phase("further", 10**6, crop=64, batch=8, rate=1.0, lr=1e-9, final_lr=1e-9)
+    recipe = TrainConfig(released.model.config, (phase,))
+    trainer = Trainer(recipe, crops, None, tmp_path, start=released.path)
+    start = trainer.step
+    assert start == int(released.notes["steps"])
+    assert trainer.seconds / 3600 == pytest.approx(float(released.notes["hours"]))
+    before = released.model.quantizer
+    for _ in range(2):
+        trainer.train_step()
+    after = trainer.model.quantizer
+    assert trainer.step == start + 2
+    assert trainer.learner.restarts == 0
+    # Two batches hardly move running means over a hundred, neither of codewords nor of their rates.
+    moved = (after.codebooks - before.codebooks).norm() / before.codebooks.norm()
+    assert 0 < moved < 0.1
+    used = before.bits < 8
+    assert (after.bits - before.bits)[used].abs().mean() < 0.1
+    # A run folder that holds a checkpoint goes on from there.
+    trainer.save()
+    assert Trainer(recipe, crops, None, tmp_path, start=released.path).step == start + 2
+
+
+def test_a_run_does_not_continue_from_another_model(crops, tmp_path):
+    with pytest.raises(ValueError, match="not the model of the recipe"):
+        Trainer(RECIPE, crops, None, tmp_path, start=find_model())
 
 
 def test_loss_falls(crops, tmp_path):

@@ -52,6 +52,25 @@ class CodebookLearner:
         self.initialised = True
 
     @torch.no_grad()
+    def adopt(self, positions: int) -> None:
+        """Start from codebooks that were learned before: steady counts, as the rates of the quantizer tell them.
+
+        Args:
+            positions: latent positions in a batch to come.
+        """
+        follows = torch.zeros(())
+        for stage, codebook in enumerate(self.quantizer.codebooks):
+            share = torch.exp2(-self.quantizer.bits[stage])
+            share = share / share.sum(1, keepdim=True)
+            self.context_counts[stage] = positions * torch.stack([1 - follows, follows])[:, None] * share
+            counts = self.context_counts[stage].sum(0)
+            # Rare codewords get the count of a fresh one, so that none is restarted before it had its chance.
+            self.counts[stage] = counts.clamp_min(1)
+            self.sums[stage] = self.counts[stage][:, None] * codebook
+            follows = counts[0] / counts.sum() if stage else follows
+        self.initialised = True
+
+    @torch.no_grad()
     def update(self, quantized: Quantized, generator: torch.Generator) -> None:
         """Take in one batch of assignments."""
         codebooks = self.quantizer.codebooks

@@ -48,7 +48,15 @@ _data = click.option(
     show_default="the released model's",
     help="Model and phases, as JSON.",
 )
-def train_command(data: Sequence[Path], val: Path | None, out: Path, recipe: Path) -> None:
+@click.option(
+    "--start",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="MODEL.safetensors",
+    help="Let a new run continue from a model file, at the step that it was released at.",
+)
+def train_command(
+    data: Sequence[Path], val: Path | None, out: Path, recipe: Path, start: Path | None
+) -> None:
     """Train a model on folders of photographs.
 
     Stop it with Ctrl-C and continue with the same command: the run folder holds everything.
@@ -66,7 +74,7 @@ def train_command(data: Sequence[Path], val: Path | None, out: Path, recipe: Pat
         crops = CropSampler(photographs)
         counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= config.model.stages]
         validator = Validator(validation, stages=counts) if validation else None
-        Trainer(config, crops, validator, out).run()
+        Trainer(config, crops, validator, out, start).run()
 
 
 @click.command("release")

@@ -24,6 +24,7 @@ from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, hi
 from vqcodec.training.optim import Muon
 from vqcodec.training.perceptual import PerceptualDistance, distance
 from vqcodec.training.validation import Validator
+from vqcodec.weights import ModelFile, load_model
 
 LOG_EVERY = 50
 USAGE_ALARM = 0.5
@@ -48,10 +49,17 @@ class Trainer:
         crops: source of training crops.
         validator: measures the averaged weights on whole photographs.
         out: run folder; resumed if it holds a checkpoint.
+        start: model file that a new run continues from, at the step that it was released at. What model files do
+            not hold (state of the optimisers, discriminator) starts anew.
     """
 
     def __init__(
-        self, config: TrainConfig, crops: CropSampler, validator: Validator | None, out: Path
+        self,
+        config: TrainConfig,
+        crops: CropSampler,
+        validator: Validator | None,
+        out: Path,
+        start: Path | None = None,
     ) -> None:
         torch.manual_seed(config.seed)
         self.config = config
@@ -84,6 +92,19 @@ class Trainer:
         self.assignments = torch.zeros(config.model.stages, config.model.codebook_size)
         if (out / "checkpoint.pt").exists():
             self.load_state_dict(torch.load(out / "checkpoint.pt", weights_only=True))
+        elif start:
+            self.adopt(load_model(start))
+
+    def adopt(self, file: ModelFile) -> None:
+        """Continue from a model file. Raises `ValueError` if the recipe is for another model."""
+        if file.model.config != self.config.model:
+            raise ValueError(f"{file.path}: not the model of the recipe")
+        for model in (self.model, self.average):
+            model.load_state_dict(file.model.state_dict())
+        self.step = int(file.notes.get("steps", 0))
+        self.seconds = 3600 * float(file.notes.get("hours", 0))
+        phase, _ = self.config.phase_at(self.step)
+        self.learner.adopt(phase.batch * (phase.crop // 16) ** 2)
 
     # --- one step -------------------------------------------------------------------------------------
 
