@@ -89,7 +89,7 @@ def test_a_run_continues_from_the_released_model(crops, tmp_path):
     moved = (after.codebooks - before.codebooks).norm() / before.codebooks.norm()
     assert 0 < moved < 0.1
     used = before.bits < 8
-    assert (after.bits - before.bits)[used].abs().mean() < 0.1
+    assert (after.bits - before.bits)[used].abs().mean() < 0.5
     # A run folder that holds a checkpoint goes on from there.
     trainer.save()
     assert Trainer(recipe, crops, None, tmp_path, start=released.path).step == start + 2
