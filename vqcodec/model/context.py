@@ -162,7 +162,8 @@ class ContextState:
         count, rows, columns = self.shape
         embedded = self.model.factors["embedding"][self.stage][torch.from_numpy(indices).long()]
         inside = self.current[:, 1:-1, 1:-1]
-        plane = inside.reshape(count, rows * columns, -1)
+        # Of a single row or column, reshaping alone would be a view of itself.
+        plane = inside.clone(memory_format=torch.contiguous_format).view(count, rows * columns, -1)
         plane[:, self.passes[self.which]] = embedded.view(count, -1, self.model.channels)
         inside.copy_(plane.view_as(inside))
         self.which += 1
