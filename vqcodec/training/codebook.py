@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.model.quantizer import Quantized, ResidualVectorQuantizer, rate_context
+from vqcodec.training import distributed
 
 # Least running count that a rate is computed from: a codeword is never priced higher than this makes it.
 LEAST_COUNT = 0.02
@@ -29,10 +30,9 @@ class CodebookLearner:
         self.quantizer = quantizer
         self.decay = decay
         self.dead_below = dead_below
-        stages, size, _ = quantizer.codebooks.shape
-        self.counts = torch.ones(stages, size)
+        self.counts = torch.ones_like(quantizer.bits[:, 0])
         self.sums = quantizer.codebooks.clone()
-        self.context_counts = torch.ones(stages, 2, size)
+        self.context_counts = torch.ones_like(quantizer.bits)
         self.initialised = False
         self.restarts = 0
 
@@ -41,10 +41,10 @@ class CodebookLearner:
         """Take residuals of real latents (N, D) as the first codewords of every stage."""
         residual = latents
         for stage, codebook in enumerate(self.quantizer.codebooks):
-            pick = torch.randint(len(residual), (len(codebook),), generator=generator)
-            codebook.copy_(residual[pick])
+            codebook.copy_(pick(residual, len(codebook), generator))
             if stage:
                 codebook[0] = 0
+            distributed.broadcast_([codebook])
             distance = torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
             residual = residual - codebook[distance.argmin(1)]
         self.sums.copy_(self.quantizer.codebooks)
@@ -72,23 +72,25 @@ class CodebookLearner:
 
     @torch.no_grad()
     def update(self, quantized: Quantized, generator: torch.Generator) -> None:
-        """Take in one batch of assignments."""
+        """Take in one batch of assignments; of several processes, all their batches."""
         codebooks = self.quantizer.codebooks
         for stage, codebook in enumerate(codebooks[: len(quantized.residuals)]):
             residual, index = quantized.residuals[stage], quantized.indices[:, stage]
             count = torch.bincount(index, minlength=len(codebook)).float()
             total = torch.zeros_like(codebook).index_add_(0, index, residual)
+            context = rate_context(list(quantized.indices[:, :stage].unbind(1)), len(index))
+            pairs = torch.bincount(context * len(codebook) + index, minlength=2 * len(codebook)).float()
+            distributed.sum_([count, total, pairs])
             self.counts[stage].lerp_(count, 1 - self.decay)
             self.sums[stage].lerp_(total, 1 - self.decay)
-            context = rate_context(list(quantized.indices[:, :stage].unbind(1)), len(index))
-            pairs = torch.bincount(context * len(codebook) + index, minlength=2 * len(codebook))
-            self.context_counts[stage].lerp_(pairs.view(2, -1).float(), 1 - self.decay)
+            self.context_counts[stage].lerp_(pairs.view(2, -1), 1 - self.decay)
             dead = (self.counts[stage] < self.dead_below).nonzero().flatten()
             if stage:
                 dead = dead[dead != 0]
             if len(dead):
-                pick = torch.randint(len(residual), (len(dead),), generator=generator)
-                self.sums[stage][dead] = residual[pick]
+                fresh = pick(residual, len(dead), generator)
+                distributed.broadcast_([fresh])
+                self.sums[stage][dead] = fresh
                 self.counts[stage][dead] = 1.0
                 self.context_counts[stage][:, dead] = 0.5
                 self.restarts += len(dead)
@@ -113,3 +115,8 @@ class CodebookLearner:
         self.context_counts.copy_(state["context_counts"])
         self.initialised = state["initialised"]
         self.restarts = state["restarts"]
+
+
+def pick(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw `count` of the vectors (N, D), with replacement."""
+    return vectors[torch.randint(len(vectors), (count,), generator=generator).to(vectors.device)]

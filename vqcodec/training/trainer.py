@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 import os
@@ -17,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.model import VQGAN
+from vqcodec.training import distributed
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
@@ -32,14 +34,17 @@ USAGE_ALARM = 0.5
 DISCRIMINATOR_ALARM = (0.02, 1.98)
 
 
-def autocast(enabled: bool = True) -> torch.autocast:
-    """bfloat16 autocast where the CPU has native instructions for it, otherwise float32."""
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.autocast("cpu", torch.bfloat16, enabled=enabled and native)
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 autocast, on a CPU where it has native instructions for it, otherwise float32."""
+    native = device.type != "cpu" or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
 class Trainer:
     """Trains a `VQGAN` by a recipe, and resumes exactly where a run stopped.
+
+    Started by `torchrun`, several processes share the batches: gradients and codeword statistics are those of all
+    crops together. The first process logs, validates and saves.
 
     A run folder holds `checkpoint.pt` (everything that the next step depends on), `metrics.csv` and
     `validation.csv`.
@@ -62,15 +67,15 @@ class Trainer:
         start: Path | None = None,
     ) -> None:
         torch.manual_seed(config.seed)
+        self.device = distributed.join()
         self.config = config
         self.crops = crops
         self.validator = validator
         self.out = out
-        self.model = VQGAN(config.model).to(memory_format=torch.channels_last)
-        self.average = VQGAN(config.model).to(memory_format=torch.channels_last).requires_grad_(False)
-        self.average.load_state_dict(self.model.state_dict())
-        self.perceptual = PerceptualDistance().to(memory_format=torch.channels_last)
-        self.discriminator = FeatureDiscriminator(self.perceptual.features.channels)
+        self.model = VQGAN(config.model).to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.perceptual = PerceptualDistance().to(self.device, memory_format=torch.channels_last)
+        self.discriminator = FeatureDiscriminator(self.perceptual.features.channels).to(self.device)
         self.discriminator_optimiser = torch.optim.AdamW(
             self.discriminator.parameters(), lr=0.0, betas=(0.5, 0.9), weight_decay=0.0, foreach=True
         )
@@ -85,13 +90,13 @@ class Trainer:
         self.step = 0
         self.skipped = 0
         self.seconds = 0.0
-        self.rng = np.random.default_rng(config.seed)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = torch.Generator()
+        self.stopping = False
         out.mkdir(parents=True, exist_ok=True)
         self.window: list[dict[str, float]] = []
-        self.assignments = torch.zeros(config.model.stages, config.model.codebook_size)
+        self.assignments = torch.zeros(config.model.stages, config.model.codebook_size, device=self.device)
         if (out / "checkpoint.pt").exists():
-            self.load_state_dict(torch.load(out / "checkpoint.pt", weights_only=True))
+            self.load_state_dict(torch.load(out / "checkpoint.pt", self.device, weights_only=True))
         elif start:
             self.adopt(load_model(start))
 
@@ -120,10 +125,13 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate
 
-        pictures = self.crops.batch(self.rng, phase.batch, phase.crop).contiguous(
-            memory_format=torch.channels_last
-        )
+        # Every draw of a step follows from its number, so that a stopped run needs to remember none.
+        rng = np.random.default_rng((self.config.seed, self.step, distributed.rank()))
+        self.generator.manual_seed(int(rng.integers(2**63)))
+        count = max(1, phase.batch // distributed.size())
+        pictures = self.crops.batch(rng, count, phase.crop).to(self.device, memory_format=torch.channels_last)
         losses = self.backward(phase, done, pictures)
+        distributed.mean_(param.grad for param in self.parameters if param.grad is not None)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         if torch.isfinite(norm):
             for optimiser in self.optimisers:
@@ -141,36 +149,38 @@ class Trainer:
     def backward(self, phase: Phase, done: int, pictures: Tensor) -> dict[str, Tensor]:
         """Compute the losses and the gradients of everything that learns; the discriminator takes its step."""
         count = len(pictures)
-        with torch.set_grad_enabled(phase.train_encoder), autocast():
+        with torch.set_grad_enabled(phase.train_encoder), autocast(self.device):
             raw = self.model.encoder(pictures).float()
         if phase.train_encoder:
             # The batch's own scale carries a gradient, so growing all latents gains nothing.
             rms = raw.square().mean().sqrt()
-            if torch.isfinite(rms):
-                self.model.latent_rms.lerp_(rms.detach(), 0.02 if self.step else 1.0)
+            common = rms.detach().clone()
+            distributed.mean_([common])
+            if torch.isfinite(common):
+                self.model.latent_rms.lerp_(common, 0.02 if self.step else 1.0)
         else:
-            rms = self.model.latent_rms
+            rms = common = self.model.latent_rms
         latents = (raw / rms).permute(0, 2, 3, 1)
         flat = latents.reshape(-1, latents.shape[-1])
 
         stages = torch.randint(1, self.config.model.stages + 1, (count,), generator=self.generator)
         full = torch.rand(count, generator=self.generator) < phase.full_stages
-        stages = torch.where(full, self.config.model.stages, stages)
-        commitment = torch.zeros(())
+        stages = torch.where(full, self.config.model.stages, stages).to(self.device)
+        commitment = torch.zeros((), device=self.device)
         if phase.quantize:
             if not self.learner.initialised:
                 self.learner.initialise(flat.detach(), self.generator)
             lagrangian = self.draw_lagrangian(phase, count).repeat_interleave(len(flat) // count)
             quantized = self.model.quantizer.quantize(flat.detach(), lagrangian=lagrangian)
-            if phase.train_encoder and torch.isfinite(rms):
+            if phase.train_encoder and torch.isfinite(common):
                 self.learner.update(quantized, self.generator)
             for stage, index in enumerate(quantized.indices.unbind(1)):
                 self.assignments[stage] += torch.bincount(index, minlength=self.assignments.shape[1])
             per_position = (stages - 1).repeat_interleave(len(flat) // count)
-            chosen = quantized.partial[per_position, torch.arange(len(flat))]
+            chosen = quantized.partial[per_position, torch.arange(len(flat), device=self.device)]
             commitment = (flat - chosen).square().mean()
             flat = flat + (chosen - flat).detach()
-        with autocast():
+        with autocast(self.device):
             decoded = self.model.decode(flat.view_as(latents).permute(0, 3, 1, 2), stages).float()
 
         error = decoded - pictures
@@ -216,7 +226,7 @@ class Trainer:
         roots, gradients = [decoded], [others + weight * fooling]
         if commitment.requires_grad:
             roots.append(commitment)
-            gradients.append(torch.tensor(phase.commitment))
+            gradients.append(torch.tensor(phase.commitment, device=self.device))
         torch.autograd.backward(roots, gradients)
         return losses
 
@@ -225,8 +235,11 @@ class Trainer:
             group["lr"] = phase.discriminator_lr
         loss = hinge(self.discriminator(real), self.discriminator(generated))
         self.discriminator_optimiser.zero_grad(set_to_none=True)
-        if torch.isfinite(loss):
+        common = loss.detach().clone()
+        distributed.mean_([common])
+        if torch.isfinite(common):
             loss.backward()
+            distributed.mean_(param.grad for param in self.discriminator.parameters())
             self.discriminator_optimiser.step()
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         return loss.detach()
@@ -234,7 +247,7 @@ class Trainer:
     def draw_lagrangian(self, phase: Phase, count: int) -> Tensor:
         """One price of a bit per crop: none for a quarter of them, else log-uniform over 1.5 decades."""
         draws = torch.rand(2, count, generator=self.generator)
-        return torch.where(draws[0] < 0.25, 0.0, phase.rate * 10 ** (-1.5 * draws[1]))
+        return torch.where(draws[0] < 0.25, 0.0, phase.rate * 10 ** (-1.5 * draws[1])).to(self.device)
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -249,12 +262,13 @@ class Trainer:
     # --- the run --------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train to the end of the recipe. An interrupt or a termination signal saves the state first."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=None)
+        """Train to the end of the recipe. An interrupt or a termination signal ends it after the step at hand."""
+        first = distributed.rank() == 0
+        handlers = {kind: signal.signal(kind, self.stop) for kind in (signal.SIGINT, signal.SIGTERM)}
+        bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=None if first else True)
         clock = time.monotonic()
         try:
-            while self.step < self.config.steps:
+            while self.step < self.config.steps and not self.stop_together():
                 self.train_step()
                 now = time.monotonic()
                 self.seconds += now - clock
@@ -262,14 +276,30 @@ class Trainer:
                 bar.update()
                 if self.step % LOG_EVERY == 0:
                     self.log(bar)
-                if self.step % self.config.save_every == 0:
+                if first and self.step % self.config.save_every == 0:
                     self.save()
-                if self.validator and self.step % self.config.validate_every == 0:
+                if first and self.validator and self.step % self.config.validate_every == 0:
                     self.validate()
                     clock = time.monotonic()
         finally:
             bar.close()
-            self.save()
+            for kind, handler in handlers.items():
+                signal.signal(kind, handler)
+            if first:
+                self.save()
+            distributed.leave()
+        if self.stopping:
+            raise KeyboardInterrupt
+
+    def stop(self, *_: Any) -> None:
+        self.stopping = True
+
+    def stop_together(self) -> bool:
+        """Whether any process was told to stop: one that stopped alone would leave the others waiting."""
+        flag = torch.tensor(float(self.stopping), device=self.device)
+        distributed.sum_([flag])
+        self.stopping = flag.item() > 0
+        return self.stopping
 
     def log(self, bar: tqdm) -> None:
         row: dict[str, Any] = {"step": self.step, "hours": round(self.seconds / 3600, 4)}
@@ -295,7 +325,8 @@ class Trainer:
                 bar.write(f"step {self.step}: alarm: the discriminator stands still at a loss of {loss:.3f}")
         row |= {f"usage{s}": f"{float(u):.3f}" for s, u in enumerate(usage)}
         row |= {f"perplexity{s}": f"{float(p):.0f}" for s, p in enumerate(perplexity)}
-        append_row(self.out / "metrics.csv", row)
+        if distributed.rank() == 0:
+            append_row(self.out / "metrics.csv", row)
         bar.set_postfix(l1=row["l1"], perceptual=row["perceptual"], usage=row[f"usage{len(usage) - 1}"])
         self.window.clear()
         self.assignments.zero_()
@@ -318,8 +349,6 @@ class Trainer:
             "step": self.step,
             "skipped": self.skipped,
             "seconds": self.seconds,
-            "rng": self.rng.bit_generator.state,
-            "generator": self.generator.get_state(),
             "window": self.window,
             "assignments": self.assignments,
         }
@@ -335,12 +364,11 @@ class Trainer:
         self.step = state["step"]
         self.skipped = state["skipped"]
         self.seconds = state["seconds"]
-        self.rng.bit_generator.state = state["rng"]
-        self.generator.set_state(state["generator"])
         self.window = state["window"]
         self.assignments = state["assignments"]
-        for name in ("metrics.csv", "validation.csv"):
-            drop_rows_after(self.out / name, self.step)
+        if distributed.rank() == 0:
+            for name in ("metrics.csv", "validation.csv"):
+                drop_rows_after(self.out / name, self.step)
 
     def save(self) -> None:
         """Write the checkpoint in one move: a stop at any moment leaves the old or the new one."""

@@ -37,18 +37,22 @@ class Validator:
     def measure(self, model: VQGAN) -> dict[str, str]:
         """PSNR in dB, MS-SSIM and perceptual distance per number of stages; share of codewords used."""
         model.eval()
+        device = model.latent_rms.device
+        self.perceptual.to(device)
         indices = []
         sums: dict[str, list[Tensor]] = {}
         for pictures in self.pictures.split(4):
-            with torch.autocast("cpu", torch.bfloat16):
-                latents = model.encode(pictures.contiguous(memory_format=torch.channels_last))
+            pictures = pictures.to(device, memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16):
+                latents = model.encode(pictures)
             n, dim, height, width = latents.shape
             quantized = model.quantizer.quantize(latents.permute(0, 2, 3, 1).reshape(-1, dim))
             indices.append(quantized.indices)
             for count in self.stages:
                 partial = quantized.partial[count - 1].view(n, height, width, dim).permute(0, 3, 1, 2)
-                with torch.autocast("cpu", torch.bfloat16):
-                    decoded = model.decode(partial, torch.full((n,), count)).float().clamp(-1, 1)
+                with torch.autocast(device.type, torch.bfloat16):
+                    decoded = model.decode(partial, torch.full((n,), count, device=device))
+                decoded = decoded.float().clamp(-1, 1)
                 psnr = -10 * ((decoded - pictures) / 2).square().mean((1, 2, 3)).log10()
                 similarity = self.ms_ssim(
                     (pictures + 1) / 2, (decoded + 1) / 2, data_range=1.0, size_average=False

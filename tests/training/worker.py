@@ -1,0 +1,78 @@
+"""One of several training processes, started by `test_distributed.py`.
+
+Usage: torchrun tests/training/worker.py RUN STEPS
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from tests.training.test_trainer import DATA, RECIPE
+from vqcodec.model.quantizer import ResidualVectorQuantizer
+from vqcodec.training import distributed
+from vqcodec.training.codebook import CodebookLearner
+from vqcodec.training.data import CropSampler, find_images
+from vqcodec.training.trainer import Trainer
+
+
+def same_everywhere(state: dict[str, torch.Tensor]) -> None:
+    for name, value in state.items():
+        other = value.clone()
+        dist.broadcast(other, 0)
+        assert torch.equal(value, other), name
+
+
+def check_codebook_learning() -> None:
+    """Every process learns from its own half of the latents what one would learn from all of them."""
+    torch.manual_seed(0)
+    alone = CodebookLearner(ResidualVectorQuantizer(3, 16, 8))
+    together = CodebookLearner(copy.deepcopy(alone.quantizer))
+    latents = torch.randn(256, 8)
+    half = latents.chunk(2)[distributed.rank()]
+    together.update(together.quantizer.quantize(half), torch.Generator())
+    with one_process():
+        alone.update(alone.quantizer.quantize(latents), torch.Generator())
+    assert together.restarts == alone.restarts == 0
+    for name in ("counts", "sums", "context_counts"):
+        torch.testing.assert_close(getattr(together, name), getattr(alone, name))
+    torch.testing.assert_close(together.quantizer.codebooks, alone.quantizer.codebooks)
+
+
+class one_process:  # noqa: N801 - reads like a statement
+    """Inside, this process believes to be the only one."""
+
+    def __enter__(self) -> None:
+        self.size, distributed.size = distributed.size, lambda: 1
+
+    def __exit__(self, *_: object) -> None:
+        distributed.size = self.size
+
+
+def main(run: Path, steps: int) -> None:
+    trainer = Trainer(RECIPE, CropSampler(find_images([DATA])), None, run)
+    assert distributed.size() == 2
+    check_codebook_learning()
+    for _ in range(steps):
+        before = trainer.step
+        trainer.train_step()
+        assert trainer.step == before + 1
+        for module in (part for part in vars(trainer).values() if isinstance(part, nn.Module)):
+            same_everywhere(module.state_dict())
+        same_everywhere({"counts": trainer.learner.counts, "sums": trainer.learner.sums})
+    # Each process drew crops of its own.
+    losses = torch.tensor([entry["l1"] for entry in trainer.window])
+    other = losses.clone()
+    dist.broadcast(other, 0)
+    assert distributed.rank() == 0 or not torch.equal(losses, other)
+    trainer.run()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]), int(sys.argv[2]))
