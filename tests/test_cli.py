@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -9,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +41,11 @@ def run(*arguments: str | Path) -> int:
 
 
 def process(*arguments: str | Path, **options: object) -> subprocess.Popen:
-    code = "from vqcodec.cli import main; main()"
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], env=environment, **options)
+    return subprocess.Popen(
+        [sys.executable, "-m", "vqcodec", *map(str, arguments)], env=environment, **options
+    )
 
 
 def size_of(path: str | Path) -> tuple[int, int]:
@@ -356,20 +357,56 @@ def test_standard_streams_carry_files(here: Path) -> None:
         assert (image.format, image.size) == ("JPEG", (160, 107))
 
 
-@pytest.mark.slow  # when the signal arrives depends on how busy the machine is
-def test_ctrl_c_is_one_line_and_leaves_nothing_half_done(here: Path) -> None:
+# Runs the program with a Ctrl-C at the moment when it begins to import a module.
+INTERRUPTED = """
+import runpy, signal, sys
+module = sys.argv.pop(1)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+runpy.run_module("vqcodec", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["click", "vqcodec.jobs", "numpy", "torch._C", "torch.nn", "PIL.PngImagePlugin"]
+)
+def test_ctrl_c_while_importing_is_one_line(here: Path, module: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", INTERRUPTED, module, "compress", "photo.png"]
+    result = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (130, "vqcodec: stopped\n")
+    assert listed(here) == ["photo.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own")
+def test_ctrl_c_while_compressing_is_one_line_and_leaves_nothing_half_done(here: Path) -> None:
     with Image.open(DATA / "temple.jpg") as image:
-        image.resize((3000, 2000)).save("large.jpg")
-    with process("compress", "large.jpg", stderr=subprocess.PIPE, text=True) as compressing:
-        # The second window of the encoder is some seconds away from the first.
-        time.sleep(4)
+        image.resize((4000, 3000)).save("large.png", compress_level=1)
+    import fcntl
+    import struct
+    import termios
+
+    terminal, end = os.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    with process("compress", "large.png", "--threads", "1", stderr=end) as compressing:
+        os.close(end)
+        # The progress bar tells that compressing is under way; many windows are still to come.
+        seen = b""
+        while b"%|" not in seen:
+            seen += os.read(terminal, 1024)
         compressing.send_signal(signal.SIGINT)
-        _, err = compressing.communicate(timeout=120)
-    assert "Traceback" not in err
-    if compressing.returncode != 0:
-        assert err == "vqcodec: stopped\n"
-        assert compressing.returncode == 130
-        assert listed(here) == ["large.jpg", "photo.png"]
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while more := os.read(terminal, 1024):
+                seen += more
+    os.close(terminal)
+    assert compressing.returncode == 130
+    lines = seen.decode().split("\r\n")
+    assert lines[-2:] == ["vqcodec: stopped", ""]
+    assert all("%|" in line for line in lines[:-2])
+    assert listed(here) == ["large.png", "photo.png"]
 
 
 def test_a_reader_that_goes_away_is_no_traceback(here: Path) -> None:

@@ -24,6 +24,7 @@ Exit codes:
   5  the model is missing, or not the one the file was made with
   6  the size asked for cannot be reached
   7  an output cannot be written, or exists already
+  130  stopped by Ctrl-C
 """
 
 # Commands of parts that take their time to import: module, name in it, line in the overview.
@@ -201,7 +202,7 @@ def info(ctx: click.Context, files: Sequence[str], as_json: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the console script: every fault is one line on standard error and an exit code."""
+    """Run a command: every fault is one line on standard error and an exit code."""
     try:
         code = cli.main(arguments, prog_name="vqcodec", standalone_mode=False)
     except click.ClickException as error:
