@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vqcodec.errors import ModelError
@@ -21,6 +22,7 @@ from vqcodec.model.context import EIGHT_BIT, ContextWeights
 DEFAULT_MODEL = "photo"
 FORMAT = "vqcodec-model-1"
 CONTEXT_PREFIX = "context."
+REALISTIC_PREFIX = "realistic."
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class ModelFile:
         tables: (S, 2, K) uint32 frequencies of the indices, each row summing to 2**16.
         context: integer weights of the context model; without, indices are coded with the tables.
         notes: text metadata, such as training steps.
+        realistic: weights of a second generator for the same indices, trained adversarially; `None` without one.
     """
 
     path: Path
@@ -42,6 +45,7 @@ class ModelFile:
     tables: np.ndarray
     context: ContextWeights | None = None
     notes: dict[str, str] = field(default_factory=dict)
+    realistic: dict[str, Tensor] | None = None
 
 
 def find_model(name: str | os.PathLike | None = None) -> Path:
@@ -80,6 +84,8 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         names = [key for key in tensors if key.startswith(CONTEXT_PREFIX)]
         context = {key.removeprefix(CONTEXT_PREFIX): tensors.pop(key).to(torch.int32) for key in names}
         weights = ContextWeights(**context) if context else None
+        second = [key for key in tensors if key.startswith(REALISTIC_PREFIX)]
+        realistic = {key.removeprefix(REALISTIC_PREFIX): tensors.pop(key).float() for key in second}
         # Files that name no family are from before there was a second one.
         architecture, config = FAMILIES[metadata.get("family", VQGAN.family)]
         # What the file replaces at once need not be initialised. A meta device would skip that too, but
@@ -89,7 +95,9 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
-    return ModelFile(path, model.eval().requires_grad_(False), digest[:4], tables, weights, metadata)
+    return ModelFile(
+        path, model.eval().requires_grad_(False), digest[:4], tables, weights, metadata, realistic or None
+    )
 
 
 class SkipInitialisation(TorchFunctionMode):
@@ -107,6 +115,7 @@ def save_model(
     tables: np.ndarray,
     context: ContextWeights | None = None,
     notes: dict[str, str] | None = None,
+    realistic: dict[str, Tensor] | None = None,
 ) -> bytes:
     """Write a model file, weights in the type that its family asks for, and return its model id.
 
@@ -116,6 +125,7 @@ def save_model(
         tables: (S, 2, K) integer frequencies, each row summing to 2**16, every entry at least 1.
         context: integer weights of a context model.
         notes: further text metadata, such as training steps.
+        realistic: weights of a second generator, trained adversarially.
     """
     tensors = {key: value.to(model.stored_as).contiguous() for key, value in model.state_dict().items()}
     tensors["latent_rms"] = model.latent_rms.float()
@@ -123,6 +133,8 @@ def save_model(
     tensors["tables"] = torch.from_numpy(tables.astype(np.uint16))
     for name, tensor in context.tensors().items() if context else ():
         tensors[CONTEXT_PREFIX + name] = tensor.to(torch.int8 if name in EIGHT_BIT else torch.int32)
+    for name, tensor in (realistic or {}).items():
+        tensors[REALISTIC_PREFIX + name] = tensor.to(model.stored_as).contiguous()
     metadata = {"format": FORMAT, "family": model.family, "config": model.config.to_json(), **(notes or {})}
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={key: str(value) for key, value in sorted(metadata.items())})

@@ -17,6 +17,7 @@ from vqcodec.model.context import (
     WEIGHT_BITS,
     ContextWeights,
     _patches,
+    split,
 )
 from vqcodec.training.data import CropSampler
 
@@ -32,10 +33,8 @@ class FloatContextModel(nn.Module):
 
     def __init__(self, stages: int, codebook_size: int, channels: int = 16, hidden: int = 64) -> None:
         super().__init__()
-        groups = round(codebook_size**0.5)
-        if groups * groups != codebook_size:
-            raise ValueError(f"{codebook_size} codewords are not a square number")
-        self.groups = groups
+        groups, members = split(codebook_size)
+        self.groups, self.members = groups, members
         self.rounding = True
 
         def weight(*shape: int) -> nn.Parameter:
@@ -53,7 +52,7 @@ class FloatContextModel(nn.Module):
         self.w2, self.b2 = weight(hidden, hidden), bias(hidden)
         self.wg, self.bg = weight(groups, hidden), bias(groups)
         self.w3, self.e3 = weight(hidden, hidden), bias(groups, hidden)
-        self.wm, self.bm = weight(groups, hidden), bias(groups, groups)
+        self.wm, self.bm = weight(members, hidden), bias(groups, members)
 
     def bits(self, planes: Tensor) -> Tensor:
         """Bits of every index: planes (N, S, h, w) int64 to (S,) bits per position."""
@@ -73,7 +72,7 @@ class FloatContextModel(nn.Module):
             total = base + torch.where(second[:, None] == 1, known, 0) + self.vector(self.b1, stage)[second]
             hidden = self.activate(total)
             hidden = self.activate(hidden @ self.matrix(self.w2, stage) + self.vector(self.b2, stage))
-            group, member = plane.flatten() // self.groups, plane.flatten() % self.groups
+            group, member = plane.flatten() // self.members, plane.flatten() % self.members
             logits = self.shift(hidden @ self.matrix(self.wg, stage) + self.vector(self.bg, stage))
             cost = F.cross_entropy(logits / UNIT, group)
             hidden = self.activate(hidden @ self.matrix(self.w3, stage) + self.vector(self.e3, stage)[group])
@@ -128,14 +127,14 @@ def index_planes(model: VQGAN, pictures: Tensor, prices: Tensor) -> Tensor:
 
 
 def index_pool(
-    model: VQGAN, crops: CropSampler, prices: tuple[float, float], count: int, seed: int = 0
+    model: VQGAN, crops: CropSampler, prices: tuple[float, float] | None, count: int, seed: int = 0
 ) -> Tensor:
     """Index planes (count, S, 16, 16) int16 of random crops at random prices of a bit.
 
     Args:
         model: the network.
         crops: source of 256 x 256 crops.
-        prices: least and largest, drawn log-uniformly; none for every eighth crop.
+        prices: least and largest, drawn log-uniformly, and none for every eighth crop; or none at all.
         count: number of crops.
         seed: of crops and prices.
     """
@@ -143,7 +142,9 @@ def index_pool(
     planes = []
     for start in tqdm(range(0, count, 8), desc="encoding crops", unit="batch", disable=None):
         size = min(8, count - start)
-        drawn = np.exp(rng.uniform(*np.log(prices), size)) * (rng.random(size) >= 0.125)
+        drawn = np.zeros(size)
+        if prices:
+            drawn = np.exp(rng.uniform(*np.log(prices), size)) * (rng.random(size) >= 0.125)
         pictures = crops.batch(rng, size, 256)
         planes.append(index_planes(model, pictures, torch.from_numpy(drawn).float()).to(torch.int16))
     return torch.cat(planes)
@@ -156,7 +157,7 @@ def train_context(
 
     Args:
         planes: (N, S, h, w) integers to learn from.
-        codebook_size: codewords per stage, a square number.
+        codebook_size: codewords per stage, a product.
         steps: optimiser steps.
         batch: planes per step.
         lr: peak learning rate of one cycle.
@@ -187,9 +188,9 @@ def train_context(
 @torch.no_grad()
 def start_from_counts(context: FloatContextModel, data: Tensor) -> None:
     """Start the output biases at the logarithms of the plain frequencies."""
-    groups = context.groups
+    shape = context.groups, context.members
     for stage in range(data.shape[1]):
-        counts = torch.bincount(data[:, stage].flatten().long(), minlength=groups * groups).float() + 1
-        counts = counts.view(groups, groups)
+        counts = torch.bincount(data[:, stage].flatten().long(), minlength=shape[0] * shape[1]).float() + 1
+        counts = counts.view(shape)
         context.bg[stage] = (counts.sum(1) / counts.sum()).log().clamp(-7, 0) + 3
         context.bm[stage] = (counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3

@@ -13,6 +13,7 @@ from vqcodec.model.quantizer import rate_context
 from vqcodec.rate import LARGEST_PRICE
 from vqcodec.training.context import FloatContextModel, index_pool, train_context
 from vqcodec.training.data import CropSampler
+from vqcodec.training.trainer import FIDELITY
 from vqcodec.weights import frequencies, save_model
 
 # Added to every count, so that a codeword that the sample happened to miss is not priced out.
@@ -21,6 +22,8 @@ PRIOR = 0.5
 
 def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: int = 4000) -> bytes:
     """Write the averaged weights of a run as a model file and return its model id.
+
+    Of a run with an adversarial phase, the file holds the generator from before it and the one at the end.
 
     Args:
         run: folder of the training run.
@@ -31,13 +34,24 @@ def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: i
     """
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     model = VQGAN(ModelConfig.from_fields(state["config"]["model"])).eval().requires_grad_(False)
-    model.load_state_dict(state["average"])
+    realistic = None
+    if (run / FIDELITY).exists():
+        prefix = "generator."
+        realistic = {
+            key.removeprefix(prefix): value
+            for key, value in state["average"].items()
+            if key.startswith(prefix)
+        }
+        model.load_state_dict(torch.load(run / FIDELITY, weights_only=True))
+    else:
+        model.load_state_dict(state["average"])
     order_codewords(model)
     # What is counted and learned from is what the file will hold: weights rounded to float16.
     model.load_state_dict(
         {key: value.to(model.stored_as).float() for key, value in model.state_dict().items()}
     )
-    planes = index_pool(model, crops, (LARGEST_PRICE / 40, LARGEST_PRICE), pool)
+    charged = any(phase["rate"] for phase in state["config"]["phases"])
+    planes = index_pool(model, crops, (LARGEST_PRICE / 40, LARGEST_PRICE) if charged else None, pool)
     held_out, planes = planes[: len(planes) // 10], planes[len(planes) // 10 :]
     context = train_context(planes, model.config.codebook_size, steps)
     tables = frequencies(count_contexts(planes, model.config.codebook_size) + PRIOR)
@@ -46,7 +60,7 @@ def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: i
     notes |= {
         f"bits_{name}": f"{value:.3f}" for name, value in bits_per_position(context, tables, held_out).items()
     }
-    return save_model(out, model, tables, context.export(), notes)
+    return save_model(out, model, tables, context.export(), notes, realistic)
 
 
 @torch.no_grad()

@@ -29,6 +29,8 @@ from vqcodec.training.validation import Validator
 from vqcodec.weights import ModelFile, load_model
 
 LOG_EVERY = 50
+# The averaged weights from before the first adversarial phase.
+FIDELITY = "fidelity.pt"
 USAGE_ALARM = 0.5
 # The discriminator's hinge loss is 2 where it tells nothing apart, and 0 where nothing can fool it any more.
 DISCRIMINATOR_ALARM = (0.02, 1.98)
@@ -47,7 +49,7 @@ class Trainer:
     crops together. The first process logs, validates and saves.
 
     A run folder holds `checkpoint.pt` (everything that the next step depends on), `metrics.csv` and
-    `validation.csv`.
+    `validation.csv`, and from the first adversarial phase on `fidelity.pt`, the averaged weights from before it.
 
     Args:
         config: the recipe.
@@ -106,6 +108,10 @@ class Trainer:
             raise ValueError(f"{file.path}: not the model of the recipe")
         for model in (self.model, self.average):
             model.load_state_dict(file.model.state_dict())
+        if file.realistic:
+            self.keep_fidelity()
+            for model in (self.model, self.average):
+                model.generator.load_state_dict(file.realistic)
         self.step = int(file.notes.get("steps", 0))
         self.seconds = 3600 * float(file.notes.get("hours", 0))
         phase, _ = self.config.phase_at(self.step)
@@ -120,6 +126,8 @@ class Trainer:
 
     def train_step(self) -> None:
         phase, done = self.config.phase_at(self.step)
+        if phase.adversarial:
+            self.keep_fidelity()
         rate = self.learning_rate(phase, done)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -369,6 +377,11 @@ class Trainer:
         if distributed.rank() == 0:
             for name in ("metrics.csv", "validation.csv"):
                 drop_rows_after(self.out / name, self.step)
+
+    def keep_fidelity(self) -> None:
+        """Keep the averaged weights as they are now, unless there are some kept."""
+        if distributed.rank() == 0 and not (self.out / FIDELITY).exists():
+            torch.save(self.average.state_dict(), self.out / FIDELITY)
 
     def save(self) -> None:
         """Write the checkpoint in one move: a stop at any moment leaves the old or the new one."""
