@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+import bitstream
+from bitstream import Header
 from vqcodec.codec import Codec, default_codec
 from vqcodec.coding import ContextCoder
-from vqcodec.model.context import ContextModel, exp_table
+from vqcodec.model.context import ContextModel, ContextWeights, exp_table, split
 
 DATA = Path(__file__).parent / "data"
 SHAPE = (11, 14)
@@ -47,7 +49,7 @@ def walk(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
         for positions in state.passes:
             symbols = planes[:, stage].reshape(count, -1)[:, positions.numpy()].reshape(-1).astype(np.int64)
             tables.append(state.group_frequencies())
-            tables.append(state.member_frequencies(symbols // model.groups))
+            tables.append(state.member_frequencies(symbols // model.members))
             state.update(symbols)
     return tables
 
@@ -56,7 +58,6 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
     """The same, position by position in Python integers and int64 arrays, written from the description alone."""
     weights = {name: tensor.numpy().astype(np.int64) for name, tensor in model.weights.tensors().items()}
     exp = exp_table().numpy().astype(np.int64)
-    groups = model.groups
 
     def activate(total):
         return np.clip((total + 32) >> 6, 0, 127)
@@ -64,7 +65,7 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
     def frequencies(total):
         logits = (total + 32) >> 6
         mass = exp[np.minimum(logits.max() - logits, 255)]
-        reciprocal = (65536 - groups) * 16384 // int(mass.sum())
+        reciprocal = (65536 - len(total)) * 16384 // int(mass.sum())
         result = (mass * reciprocal >> 14) + 1
         result[int(np.argmax(mass))] += 65536 - int(result.sum())
         return result
@@ -100,13 +101,13 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
                         total += weights["v1"][stage] @ np.concatenate(cross)
                     hidden = activate(weights["w2"][stage] @ activate(total) + weights["b2"][stage])
                     group_rows.append(frequencies(weights["wg"][stage] @ hidden + weights["bg"][stage]))
-                    group = tile[stage, y, x] // groups
+                    group = tile[stage, y, x] // model.members
                     hidden = activate(weights["w3"][stage] @ hidden + weights["e3"][stage, group])
                     member_rows.append(
                         frequencies(weights["wm"][stage] @ hidden + weights["bm"][stage, group])
                     )
             # A pass may have no positions at all.
-            tables += [np.reshape(found, (-1, groups)) for found in (group_rows, member_rows)]
+            tables += [np.reshape(group_rows, (-1, model.groups)), np.reshape(member_rows, (-1, model.members))]
     return tables
 
 
@@ -122,6 +123,57 @@ def test_equals_plain_integer_arithmetic_in_a_single_row_or_column(codec, shape)
     planes = planes_of("random", codec, 1)[..., : shape[0], : shape[1]]
     for got, wanted in zip(walk(model_of(codec), planes), reference(model_of(codec), planes), strict=True):
         np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("codewords", [24, 64])
+def test_codewords_in_groups_of_any_size(codewords):
+    model = ContextModel(random_weights(2, codewords))
+    planes = np.random.default_rng(2).integers(0, codewords, (2, 2, 5, 4)).astype(np.uint16)
+    for got, wanted in zip(walk(model, planes), reference(model, planes), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    coder = ContextCoder(model)
+    header = Header(64, 80, b"0000", 2, codewords)
+    data = bitstream.write(header, coder.encode(planes[:1]))
+    readers = [bitstream.read(data).payload.tile(0)]
+    np.testing.assert_array_equal(coder.decode(readers, [(5, 4)])[0], planes[0])
+
+
+def test_groups_are_few_and_equal():
+    assert [split(size) for size in (4, 24, 48, 256, 1024, 8192, 16384, 65536)] == [
+        (2, 2),
+        (6, 4),
+        (8, 6),
+        (16, 16),
+        (32, 32),
+        (128, 64),
+        (128, 128),
+        (256, 256),
+    ]
+    with pytest.raises(ValueError, match="257"):
+        split(257)
+
+
+def random_weights(stages: int, codewords: int, channels: int = 4, hidden: int = 8) -> ContextWeights:
+    generator = torch.Generator().manual_seed(0)
+    groups, members = split(codewords)
+
+    def draw(limit: int, *shape: int) -> torch.Tensor:
+        return torch.randint(-limit, limit + 1, (stages, *shape), generator=generator, dtype=torch.int32)
+
+    return ContextWeights(
+        embedding=draw(127, codewords, channels),
+        w1=draw(60, hidden, 9 * channels),
+        v1=draw(60, hidden, 4 * channels),
+        b1=draw(2000, 2, hidden),
+        w2=draw(60, hidden, hidden),
+        b2=draw(2000, hidden),
+        wg=draw(60, groups, hidden),
+        bg=draw(2000, groups),
+        w3=draw(60, hidden, hidden),
+        e3=draw(2000, groups, hidden),
+        wm=draw(60, members, hidden),
+        bm=draw(2000, groups, members),
+    )
 
 
 @pytest.mark.parametrize("kind", ["photograph", "random"])

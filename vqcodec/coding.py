@@ -125,7 +125,7 @@ class ContextCoder:
                     members = np.stack(
                         [readers[n].decode(table) for n, table in zip(numbers, tables, strict=True)]
                     )
-                    symbols = groups * self.model.groups + members
+                    symbols = groups * self.model.members + members
                     planes[:, stage, positions.numpy()] = symbols
                     state.update(symbols.reshape(-1))
                 for which, number in enumerate(numbers):
@@ -148,12 +148,12 @@ class ContextCoder:
         """Symbols and frequencies of a stage (tiles, positions), pass by pass.
 
         Yields:
-            the positions of a pass, then for groups and for members the symbols (tiles, n) and the
-            frequencies (tiles, n, G).
+            the positions of a pass, then for groups and for members the symbols (tiles, n) and their
+            frequencies (tiles, n, G or M).
         """
         for positions in state.passes:
             indices = plane[:, positions.numpy()]
-            groups, members = np.divmod(indices.astype(np.int32), self.model.groups)
+            groups, members = np.divmod(indices.astype(np.int32), self.model.members)
             group_tables = _per_tile(state.group_frequencies(), len(plane))
             member_tables = _per_tile(state.member_frequencies(groups.reshape(-1)), len(plane))
             yield positions.numpy(), (groups, group_tables), (members, member_tables)

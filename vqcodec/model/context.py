@@ -1,8 +1,8 @@
 """Context model: integer frequencies of every index, from the indices decoded before it.
 
 Index planes are decoded stage by stage, and each stage in two passes over a checkerboard (He et al., CVPR
-2021). An index of K = G * G codewords is two symbols: its group (index // G) and its member (index % G), so
-that a symbol needs G frequencies, not K.
+2021). An index of K = G * M codewords is two symbols: its group (index // M) and its member (index % M), so
+that a symbol needs G or M frequencies, not K.
 
     A   sum over the stages before of an embedding of their index, 3x3 neighbourhood
     C   embedding of this stage's index at the four neighbours, known in the second pass only
@@ -18,6 +18,7 @@ exact in bfloat16 and TF32 too, should a user have allowed those.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -47,7 +48,8 @@ def exp_table() -> Tensor:
 
 @dataclass
 class ContextWeights:
-    """Integer weights, one set per stage: S stages, K codewords, G groups, E embedding and H hidden channels.
+    """Integer weights, one set per stage: S stages, K codewords in G groups of M members, E embedding and H hidden
+    channels.
 
     All tensors are int32 for exact arithmetic; those marked int8 fit into 8 bits and are stored so.
     """
@@ -62,11 +64,23 @@ class ContextWeights:
     bg: Tensor  # (S, G)
     w3: Tensor  # (S, H, H) int8
     e3: Tensor  # (S, G, H)
-    wm: Tensor  # (S, G, H) int8
-    bm: Tensor  # (S, G, G)
+    wm: Tensor  # (S, M, H) int8
+    bm: Tensor  # (S, G, M)
 
     def tensors(self) -> dict[str, Tensor]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def split(codebook_size: int) -> tuple[int, int]:
+    """Groups G and members M of K codewords: K = G * M with G >= M >= 2, and G as small as can be.
+
+    Raises:
+        ValueError: K is prime.
+    """
+    for members in range(math.isqrt(codebook_size), 1, -1):
+        if codebook_size % members == 0:
+            return codebook_size // members, members
+    raise ValueError(f"{codebook_size} codewords cannot be split into groups of equal size")
 
 
 EIGHT_BIT = ("embedding", "w1", "v1", "w2", "wg", "w3", "wm")
@@ -81,7 +95,7 @@ class ContextModel:
 
     def __init__(self, weights: ContextWeights) -> None:
         self.stages, self.codebook_size, self.channels = weights.embedding.shape
-        self.groups = weights.bg.shape[1]
+        _, self.groups, self.members = weights.bm.shape
         self.weights = weights
         # Matrix factors are kept as float32 once; biases stay integers.
         self.factors = {
@@ -95,11 +109,11 @@ class ContextModel:
         return ContextState(self, count, rows, columns)
 
     def frequencies(self, logits: Tensor) -> np.ndarray:
-        """Turn logits (n, G) int32 into frequencies (n, G) int32 of at least 1 that sum to 2**16."""
+        """Turn logits (n, A) int32 into frequencies (n, A) int32 of at least 1 that sum to 2**16."""
         distance = (logits.amax(1, keepdim=True) - logits).clamp_(max=len(self.exp) - 1)
         mass = self.exp[distance]
         # mass <= 2**14 and reciprocal <= 2**16, so the product fits into 31 bits.
-        reciprocal = (FREQUENCY_SUM - self.groups) * EXP_ONE // mass.sum(1, keepdim=True)
+        reciprocal = (FREQUENCY_SUM - logits.shape[1]) * EXP_ONE // mass.sum(1, keepdim=True)
         result = ((mass * reciprocal.to(torch.int32)) >> 14) + 1
         left = FREQUENCY_SUM - result.sum(1, keepdim=True)
         result.scatter_add_(1, mass.argmax(1, keepdim=True), left.to(torch.int32))
@@ -148,7 +162,7 @@ class ContextState:
 
     @torch.inference_mode()
     def member_frequencies(self, groups: np.ndarray) -> np.ndarray:
-        """Frequencies (n, G) of the members, given the groups (n,)."""
+        """Frequencies (n, M) of the members, given the groups (n,)."""
         weights, factors, stage = self.model.weights, self.model.factors, self.stage
         group = torch.from_numpy(groups).long()
         hidden = _activate(_product(self._hidden, factors["w3"][stage]) + weights.e3[stage][group])
