@@ -12,7 +12,6 @@ from PIL import Image
 import bitstream
 from vqcodec.codec import Codec, default_codec
 from vqcodec.errors import ModelError, TruncatedWarning
-from vqcodec.image import from_pil
 
 DATA = Path(__file__).parent / "data"
 
@@ -42,32 +41,6 @@ def whole(codec: Codec, data: bytes) -> np.ndarray:
 def difference(image: Image.Image, expected: np.ndarray) -> int:
     assert (image.height, image.width) == expected.shape[:2]
     return int(np.abs(np.asarray(image, int) - expected).max())
-
-
-@pytest.fixture
-def one_window(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
-    if codec.model.blends:
-        pytest.skip("this model sees the whole window, so that windows are cross-faded")
-    monkeypatch.setattr(codec.model, "window_area", 1 << 20)
-
-
-@pytest.mark.usefixtures("one_window")
-def test_windows_show_what_the_picture_in_one_piece_shows(
-    codec: Codec, data: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    untiled = np.asarray(codec.decompress(data), int)
-    monkeypatch.setattr(codec.model, "window_area", (4 * codec.model.halo) ** 2)
-    assert difference(codec.decompress(data), untiled) <= 1
-
-
-@pytest.mark.usefixtures("one_window")
-def test_windows_find_the_latents_of_the_picture_in_one_piece(
-    codec: Codec, large: Image.Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pixels = from_pil(large).pixels
-    untiled = codec.latents(pixels)
-    monkeypatch.setattr(codec.model, "window_area", (4 * codec.model.halo) ** 2)
-    assert float((codec.latents(pixels) - untiled).abs().max()) < 1e-4
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqcodec.codec import Codec
-from vqcodec.windows import Box, stitch
+from vqcodec.windows import Box
 
 
 def transplant(
@@ -96,13 +96,13 @@ def latents_of(codec: Codec, planes: np.ndarray) -> Tensor:
 def render_latents(codec: Codec, latents: Tensor, stages: int | None = None) -> Tensor:
     """The picture (f h, f w, 3), about [-1, 1], of latents (h, w, D) as made from so many stages (all)."""
     step = codec.config.downsampling
-    count = torch.tensor([stages or codec.config.stages], device=codec.device)
-    out = torch.empty(step * latents.shape[0], step * latents.shape[1], 3)
-
-    def decode(box: Box) -> Tensor:
-        part = latents[box.top : box.bottom, box.left : box.right]
-        return codec.model.decode(part.permute(2, 0, 1)[None], count)
-
-    for top, left, part in stitch(decode, *latents.shape[:2], codec.model, step):
+    rows, columns = latents.shape[:2]
+    out = torch.empty(step * rows, step * columns, 3)
+    for top, left, part in codec.networks.decode(
+        lambda box: latents[box.top : box.bottom, box.left : box.right],
+        rows,
+        columns,
+        stages or codec.config.stages,
+    ):
         out[top : top + part.shape[0], left : left + part.shape[1]] = part
     return out

@@ -1,28 +1,21 @@
-"""Networks over pictures of any size: window by window, so that memory stays bounded."""
+"""The networks of a `TamingVQGAN` over pictures of any size: window by window, so that memory stays bounded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from vqcodec.memory import giving_back
+from vqcodec.model import TamingVQGAN
 
-class Windowed(Protocol):
-    """What a model says of the windows that it may be run in, in latent positions.
-
-    Attributes:
-        window_area: largest area that the networks see at once, without the halo; at least (4 * halo)**2.
-        halo: positions around a window that its output depends on.
-        blends: whether the output depends on the whole window (attention, normalisation over the picture), so
-            that neighbouring windows never agree and are cross-faded over twice the halo.
-    """
-
-    window_area: int
-    halo: int
-    blends: bool
+# Top, left and values (height, width, C) of a part of an output.
+Part = tuple[int, int, Tensor]
 
 
 class Box(NamedTuple):
@@ -34,53 +27,96 @@ class Box(NamedTuple):
     right: int
 
 
+class Windows:
+    """Runs encoder and decoder of a `TamingVQGAN`, whose outputs depend on everything that it sees at once.
+
+    Args:
+        model: where it is on its device; read only.
+    """
+
+    def __init__(self, model: TamingVQGAN) -> None:
+        self._model = model
+
+    def encode(self, pixels: np.ndarray) -> Iterator[Part]:
+        """Latents of pixels (H, W, 3) uint8, part by part: top, left and (h, w, D) float32."""
+        step = self._model.config.downsampling
+        rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
+
+        def encode(box: Box) -> Tensor:
+            part = pixels[step * box.top : step * box.bottom, step * box.left : step * box.right]
+            picture = torch.from_numpy(part.copy()).to(self._model.latent_rms.device).permute(2, 0, 1)[None]
+            picture = picture.float() / 127.5 - 1
+            below, right = -part.shape[0] % step, -part.shape[1] % step
+            return self._model.encode(F.pad(picture, (0, right, 0, below), mode="replicate"))
+
+        return self._stitched(encode, rows, columns, 1)
+
+    def decode(
+        self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int
+    ) -> Iterator[Part]:
+        """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-1, 1].
+
+        Args:
+            latents: gives those of a box, (h, w, D).
+            rows, columns: of the grid.
+            stages: how many the latents were made from.
+        """
+        count = torch.tensor([stages])
+
+        def decode(box: Box) -> Tensor:
+            return self._model.decode(latents(box).permute(2, 0, 1)[None], count)
+
+        return self._stitched(decode, rows, columns, self._model.config.downsampling)
+
+    def _stitched(
+        self, compute: Callable[[Box], Tensor], rows: int, columns: int, step: int
+    ) -> Iterator[Part]:
+        area, halo = self._model.window_area, self._model.halo
+        return giving_back(stitch(compute, rows, columns, area, halo, step))
+
+
 def stitch(
-    compute: Callable[[Box], Tensor], rows: int, columns: int, model: Windowed, step: int
-) -> Iterator[tuple[int, int, Tensor]]:
-    """Run a network window by window over a latent grid and put its outputs together.
+    compute: Callable[[Box], Tensor], rows: int, columns: int, area: int, halo: int, step: int
+) -> Iterator[Part]:
+    """Run a network window by window over a latent grid and cross-fade its outputs.
 
     Args:
         compute: maps a box of the grid to (1, C, step * height, step * width).
         rows, columns: size of the grid.
-        model: its window rules.
+        area: of the largest window, without the halo; at least (4 * halo)**2.
+        halo: positions that are added around a window. Over twice as many, two neighbours are faded into each other.
         step: output positions per latent position.
 
     Yields:
-        top, left and values (height, width, C) of finished parts, which cover the output once.
+        finished parts, which cover the output once.
     """
-    width = min(columns, max(int(model.window_area**0.5), model.window_area // max(rows, 1)))
-    height = min(rows, model.window_area // width)
-    across = _spans(columns, width)
+    width = min(columns, max(int(area**0.5), area // max(rows, 1)))
+    height = min(rows, area // width)
+    across = spans(columns, width)
     carried = None
-    for top, bottom in _spans(rows, height):
-        upper, lower = max(top - model.halo, 0), min(bottom + model.halo, rows)
+    for top, bottom in spans(rows, height):
+        upper, lower = max(top - halo, 0), min(bottom + halo, rows)
         band = None
         for left, right in across:
-            box = Box(upper, lower, max(left - model.halo, 0), min(right + model.halo, columns))
+            box = Box(upper, lower, max(left - halo, 0), min(right + halo, columns))
             maps = compute(box)[0].permute(1, 2, 0)
-            if not model.blends:
-                down, over = step * (top - upper), step * (left - box.left)
-                inside = maps[down : down + step * (bottom - top), over : over + step * (right - left)]
-                yield step * top, step * left, inside
-                continue
             if band is None:
                 band = maps.new_zeros(len(maps), step * columns, maps.shape[2])
             weights = _fade(box.left, left, right, box.right, step).to(maps)
             band[:, step * box.left : step * box.right] += maps * weights[:, None]
-        if band is not None:
-            band *= _fade(upper, top, bottom, lower, step).to(band)[:, None, None]
-            if carried is not None:
-                band[: len(carried)] += carried
-            # Rows that the next windows share are finished by them.
-            finished = len(band) if bottom == rows else step * (bottom - model.halo - upper)
-            carried = band[finished:]
-            yield step * upper, 0, band[:finished]
+        band *= _fade(upper, top, bottom, lower, step).to(band)[:, None, None]
+        if carried is not None:
+            band[: len(carried)] += carried
+        # Rows that the next windows share are finished by them.
+        finished = len(band) if bottom == rows else step * (bottom - halo - upper)
+        carried = band[finished:]
+        yield step * upper, 0, band[:finished]
 
 
-def _spans(length: int, largest: int) -> list[tuple[int, int]]:
+def spans(length: int, largest: int) -> list[tuple[int, int]]:
     """Cut a length into the fewest parts of about equal size, none above the largest."""
     count = -(-length // largest)
-    return list(pairwise(length * number // count for number in range(count + 1)))
+    return list(pairwise([*(length * number // count for number in range(count)), length]))
 
 
 def _fade(start: int, inner_start: int, inner_end: int, end: int, step: int) -> Tensor:

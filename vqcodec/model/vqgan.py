@@ -25,8 +25,7 @@ class VQGAN(nn.Module):
         family: name of the architecture in model files.
         stored_as: type of the weights in model files.
         memory_format: of the weights, in which the networks run fastest.
-        window_area: largest area, in latent positions, that the networks should see at once: bounds memory at
-            about 0.3 GB.
+        strip_area: area, in latent positions, of the strips in which the networks run over a picture.
         halo: positions around a window that its output depends on: the receptive fields of both networks.
         blends: false, since nothing beyond the halo changes a window.
     """
@@ -34,7 +33,7 @@ class VQGAN(nn.Module):
     family = "residual"
     stored_as = torch.float16
     memory_format = torch.channels_last
-    window_area = 96 * 96
+    strip_area = 1 << 12
     halo = 10
     blends = False
 
