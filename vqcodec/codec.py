@@ -22,6 +22,7 @@ from vqcodec.errors import ImageError, LossWarning, ModelError, TargetError
 from vqcodec.model.context import ContextModel
 from vqcodec.parallel import in_parallel, torch_threads, usable_cores
 from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_PRICE, TOLERANCE, lagrangian, search
+from vqcodec.strips import Strips
 from vqcodec.weights import ModelFile, load_model
 from vqcodec.windows import Box, Windows
 
@@ -42,24 +43,24 @@ class Codec:
     Args:
         file: what `load_model` returned.
         device: torch device that runs the networks. Bytes and indices do not depend on it when decoding.
+        dtype: that the networks compute in, `torch.float32` or `torch.bfloat16`; by default bfloat16 on processors
+            that have it. Decoded indices do not depend on it either, and pixels by rounding only. Imported
+            models always compute in float32.
     """
 
     def __init__(
         self, file: ModelFile, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
     ) -> None:
-        dtype: that the networks compute in, `torch.float32` or `torch.bfloat16`; by default bfloat16 on processors
-            that have it. Decoded indices do not depend on it either, and pixels by rounding only. Imported
-            models always compute in float32.
         self.device = torch.device(device)
         self.model = file.model.to(self.device).to(memory_format=file.model.memory_format)
-        self.model_id = file.model_id
-        self.config = self.model.config
-        self.coder: IndexCoder
         self.networks: Strips | Windows
         if isinstance(self.model, VQGAN):
             self.networks = Strips(self.model, dtype or _fastest_dtype(self.device))
         else:
             self.networks = Windows(self.model)
+        self.model_id = file.model_id
+        self.config = self.model.config
+        self.coder: IndexCoder
         if file.context is None:
             self.coder = TableCoder(file.tables)
         else:
@@ -432,6 +433,16 @@ def _tile_of(planes: np.ndarray, tile: Tile) -> np.ndarray:
     return planes[:, tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns]
 
 
+def _fastest_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies it natively, which takes half the time of float32 or less."""
+    if device.type != "cpu":
+        return torch.float32
+    # Before torch 2.12 there is no way to ask.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return torch.bfloat16 if native else torch.float32
+
+
 def _in_parallel(
     function: Callable[[Any], Result], items: Iterable[Any], workers: int | None
 ) -> Iterator[Result]:
@@ -449,16 +460,6 @@ _loading = threading.Lock()
 def default_codec(model: str | os.PathLike | None = None, device: str = "cpu") -> Codec:
     """The codec of a model, the released one by default, loaded at first use and then kept."""
     with _loading:
-def _fastest_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively, which takes half the time of float32 or less."""
-    if device.type != "cpu":
-        return torch.float32
-    # Before torch 2.12 there is no way to ask.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return torch.bfloat16 if native else torch.float32
-
-
         if (model, device) not in _shared:
             _shared[model, device] = Codec.load(model, device)
         return _shared[model, device]
