@@ -19,6 +19,7 @@ from vqcodec import image as images
 from vqcodec.coding import ContextCoder, IndexCoder, TableCoder
 from vqcodec.decoding import Excerpt, read_excerpt
 from vqcodec.errors import ImageError, LossWarning, ModelError, TargetError
+from vqcodec.model import VQGAN
 from vqcodec.model.context import ContextModel
 from vqcodec.parallel import in_parallel, torch_threads, usable_cores
 from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_PRICE, TOLERANCE, lagrangian, search
