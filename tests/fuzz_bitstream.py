@@ -1,48 +1,52 @@
 """Fuzz the reader of `.vqc` files for long.
 
     python tests/fuzz_bitstream.py --runs 200000
-    python tests/fuzz_bitstream.py --atheris -- -max_total_time=3600     (needs `pip install atheris`)
+    python tests/fuzz_bitstream.py --runs 20000 --codec          (through the model, to pictures)
+    python tests/fuzz_bitstream.py --runs 200000 --atheris       (guided by coverage; needs `pip install .[fuzz]`)
 
 Nothing may come out but `BitstreamError` or a result, and no file may take 2 s or 1 GB. The first file that
-breaks this is written to `fuzz_failure.vqc`, and the exit code is 1.
+breaks this is written to `fuzz_failure.vqc` (by atheris to `crash-...`), and the exit code is not 0. Atheris keeps
+what it found in `fuzz_corpus`, for the next time.
 """
 
 import argparse
+import random
 import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Not the folder of this file, whose `bitstream` folder is not the package.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bitstream.chunks import pack_chunk  # noqa: E402
-from tests.bitstream.fuzzing import exercise, mutants, seeds  # noqa: E402
-
 MEMORY = 1 << 30
 SECONDS = 2.0
 
 
-def used_memory() -> int:
-    """Address space in use, in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-
-
-def run(runs: int, seed: int) -> int:
-    limit = used_memory() + MEMORY
+def limit_memory(more: int = 0) -> None:
+    """Let this process take no more than 1 GB, and `more`, beyond what it has."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = used + MEMORY + more
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def run(runs: int, seed: int, files: Iterator[tuple], exercise: Callable[..., str]) -> int:
+    """Exercise damaged files one after the other; each is a tuple of arguments, the bytes first."""
+    limit_memory()
     outcomes: Counter = Counter()
     slowest, start = 0.0, time.perf_counter()
-    for number, (data, tables) in zip(range(1, runs + 1), mutants(seed), strict=False):
-        began = time.perf_counter()
+    for number, file in zip(range(1, runs + 1), files, strict=False):
+        began = time.process_time()
         try:
-            outcomes[exercise(data, tables)] += 1
-            took = time.perf_counter() - began
+            outcomes[exercise(*file)] += 1
+            # Of this process alone: how busy the machine is says nothing about the file.
+            took = time.process_time() - began
             if took > SECONDS:
                 raise TimeoutError(f"{took:.1f} s for one file")
         except BaseException:
-            Path("fuzz_failure.vqc").write_bytes(data)
+            Path("fuzz_failure.vqc").write_bytes(file[0])
             print(f"file {number} of seed {seed} is now fuzz_failure.vqc", file=sys.stderr)
             raise
         slowest = max(slowest, took)
@@ -52,30 +56,47 @@ def run(runs: int, seed: int) -> int:
     return 0
 
 
-def run_atheris(arguments: list[str]) -> None:
+def run_codec(runs: int, seed: int) -> int:
+    from tests import fuzzing
+    from vqcodec.codec import default_codec
+
+    codec = default_codec()
+    files = fuzzing.mutants(codec, seed)
+    return run(runs, seed, files, lambda data, choice: fuzzing.exercise(codec, data, choice))
+
+
+def run_atheris(runs: int, seed: int) -> None:
+    """Mutations that know the parts of a file, chosen by the code that they reach."""
     import atheris
+
+    with atheris.instrument_imports(include=["bitstream"]):
+        from bitstream import header, read  # noqa: F401
+    from tests.bitstream.fuzzing import exercise, seeds
+    from tests.bitstream.mutate import mutate
 
     files = seeds()
 
     def one_input(data: bytes) -> None:
-        """The first byte chooses a file and what to put into it, under a checksum that fits."""
-        if not data:
-            return
-        kind, number = divmod(data[0], 32)
-        original, tables = files[number % len(files)]
-        head = original[:20]
-        if kind == 0:
-            exercise(data[1:], tables)
-        elif kind == 1:
-            exercise(data[1:21] + pack_chunk(data[1:21], b"P", data[21:]), tables)
-        elif kind < 5:
-            exercise(head + pack_chunk(head, b"P", data[1:]), tables)
-        else:
-            tag = (b"A", b"i", b"e")[kind - 5]
-            exercise(head + pack_chunk(head, tag, data[1:]) + original[20:], tables)
+        """The first byte says which file it was made from."""
+        if data:
+            exercise(data[1:], files[data[0] % len(files)][1])
 
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], *arguments], one_input)
+    def mutated(data: bytes, most: int, number: int) -> bytes:
+        rng = random.Random(number)
+        try:
+            return (data[:1] + mutate(rng, data[1:], rng.choice(files)[0]))[:most]
+        except IndexError:
+            # Its chunks are past telling apart.
+            return atheris.Mutate(data, most)
+
+    corpus = Path("fuzz_corpus")
+    corpus.mkdir(exist_ok=True)
+    for number, (data, _) in enumerate(files):
+        (corpus / str(number)).write_bytes(bytes([number]) + data)
+    options = [f"-runs={runs}", f"-seed={seed + 1}", "-timeout=2", "-max_len=4096", "-len_control=0"]
+    atheris.Setup([sys.argv[0], *options, str(corpus)], one_input, custom_mutator=mutated)
+    # Atheris itself keeps some 4 KB of every run.
+    limit_memory(runs << 13)
     atheris.Fuzz()
 
 
@@ -83,12 +104,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--atheris", action="store_true", help="coverage-guided; arguments after -- go to it")
-    parser.add_argument("arguments", nargs="*")
+    parser.add_argument("--codec", action="store_true", help="decompress to pictures with the released model")
+    parser.add_argument("--atheris", action="store_true", help="guided by coverage")
     options = parser.parse_args()
     if options.atheris:
-        run_atheris(options.arguments)
-    return run(options.runs, options.seed)
+        run_atheris(options.runs, options.seed)
+    if options.codec:
+        return run_codec(options.runs, options.seed)
+    from tests.bitstream.fuzzing import exercise, mutants
+
+    return run(options.runs, options.seed, mutants(options.seed), exercise)
 
 
 if __name__ == "__main__":
