@@ -13,51 +13,95 @@ from pathlib import Path
 
 import click
 
-from benchmarks.claims import Check, agreement, bars
-from vqcodec.evaluation.commands import evaluate_command
+from benchmarks.claims import PUBLISHED, Check, agreement, bars
+from benchmarks.peers import AvifLikePublished
+from benchmarks.tables import rewrite_pages
+from vqcodec.evaluation.comparison import BESIDE_PICTURES, Comparison, ComparisonTask, compare_all, spread
 from vqcodec.evaluation.environment import describe_environment
-from vqcodec.evaluation.results import Curve, read_curve
+from vqcodec.evaluation.metrics import DEFAULT_METRICS, METRICS
+from vqcodec.evaluation.originals import find_originals
+from vqcodec.evaluation.report import write_all
+from vqcodec.evaluation.results import read_curve
+from vqcodec.evaluation.run import evaluate
+from vqcodec.evaluation.sheet import contact_sheet
+from vqcodec.parallel import usable_cores
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+LIKE_PUBLISHED = RESULTS / "kodak-like-published"
 CODECS = ("vqcodec", "jpeg", "webp", "avif", "jxl")
 OVERLAYS = ("av1", "vtm", "mbt2018-mean", "ms-illm")
+PICTURES = 8
+PICTURE_RATES = (0.05, 0.1)
+ON_SHEETS = ("vqcodec", "avif", "webp")
 
 
 @click.command()
-@click.argument("kodak", type=click.Path(exists=True, file_okay=False))
-@click.option("--codecs", default=",".join(CODECS), show_default=True)
-@click.option("--only", type=click.Choice(["rate", "speed"]), help="Only one half.")
-@click.pass_context
-def main(context: click.Context, kodak: str, codecs: str, only: str | None) -> None:
-    """Measure on the Kodak pictures in a folder, and write `benchmarks/results`."""
-    if only != "speed":
-        out = RESULTS / "kodak"
-        overlays = [
-            part for name in OVERLAYS for part in ("--overlay", str(HERE / "published" / f"{name}.json"))
-        ]
-        arguments = [kodak, "--codecs", codecs, "--out", str(out), *overlays]
-        arguments += ["--report", "--pictures", "8", "--bpp", "0.05", "--bpp", "0.1"]
-        context.invoke(evaluate_command, **evaluate_command.make_context("evaluate", arguments).params)
-        measured = [out / f"{name}.json" for name in codecs.split(",")]
-        checks = check([read_curve(path) for path in measured if path.exists()])
-        if any(one.holds is False for one in checks):
-            click.echo("not everything holds: see results/kodak/checks.csv", err=True)
-    if only != "rate":
+@click.argument("kodak", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--only", type=click.Choice(["avif", "rate", "speed"]), help="Only one part.")
+def main(kodak: Path, only: str | None) -> None:
+    """Measure on the Kodak pictures in a folder, and write `benchmarks/results` and the tables made of it."""
+    if only in ("avif", None):
+        codec = f"{AvifLikePublished.__module__}:{AvifLikePublished.__name__}"
+        evaluate(
+            find_originals([kodak]), [codec], ["psnr", "ms-ssim"], LIKE_PUBLISHED, workers=usable_cores()
+        )
+    if only in ("rate", None):
+        measure_rates(kodak, RESULTS / "kodak")
+    if only in ("speed", None):
         measure_speed(RESULTS / "speed.csv")
+    rewrite_pages()
 
 
-def check(curves: Sequence[Curve]) -> list[Check]:
-    """Write `checks.csv`, one line per claim."""
-    checks = agreement(curves) + bars(curves)
-    with (RESULTS / "kodak" / "checks.csv").open("w", newline="", encoding="utf-8") as file:
+def measure_rates(kodak: Path, out: Path) -> None:
+    """Run the bench with all codecs and metrics, look at eight pictures, and check what has to hold."""
+    originals = find_originals([kodak])
+    workers = usable_cores()
+    curves = evaluate(originals, CODECS, DEFAULT_METRICS, out, workers=workers)
+    tasks = [
+        ComparisonTask(original.name, original.path, rate, CODECS, BESIDE_PICTURES)
+        for rate in PICTURE_RATES
+        for original in spread(originals, PICTURES)
+    ]
+    comparisons = compare_all(tasks, workers)
+    overlays = [read_curve(PUBLISHED / f"{name}.json") for name in OVERLAYS]
+    write_all(curves + overlays, comparisons, f"Kodak, {len(originals)} pictures", out)
+    for index, rate in enumerate(PICTURE_RATES):
+        part = comparisons[index * len(comparisons) // len(PICTURE_RATES) :][:PICTURES]
+        contact_sheet(part, ON_SHEETS).save(out / f"pictures-{rate:g}.webp", quality=80, method=6)
+    write_pictures(comparisons, out / "pictures.csv")
+    like_published = [read_curve(path) for path in LIKE_PUBLISHED.glob("avif*.json")]
+    checks = agreement(curves + like_published) + bars(curves)
+    write_checks(checks, out / "checks.csv")
+    if any(one.holds is False for one in checks):
+        click.echo(f"not everything holds: see {out / 'checks.csv'}", err=True)
+
+
+def write_pictures(comparisons: Sequence[Comparison], path: Path) -> None:
+    """Sizes and metrics of the pictures that the report and the sheets show."""
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["what", "measured", "reference", "holds"])
-        words = {True: "yes", False: "no", None: ""}
+        labels = [METRICS[name].label for name in BESIDE_PICTURES]
+        writer.writerow(["picture", "codec", "quality", "bytes", "bytes_against_vqcodec", "bpp", *labels])
+        for comparison in comparisons:
+            pixels = comparison.original.width * comparison.original.height
+            for version in comparison.versions:
+                ratio = version.size / comparison.versions[0].size
+                numbers = [f"{ratio:.3f}", f"{version.size * 8 / pixels:.4f}"]
+                numbers += [f"{version.metrics[name]:.4g}" for name in BESIDE_PICTURES]
+                quality = f"{version.quality:g}"
+                writer.writerow([comparison.name, version.codec, quality, version.size, *numbers])
+
+
+def write_checks(checks: Sequence[Check], path: Path) -> None:
+    """One line per claim."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["what", "measured", "reference", "holds", "note"])
+        words = {True: "yes", False: "no", None: "cannot be said"}
         for one in checks:
             numbers = ["" if value is None else f"{value:.4f}" for value in (one.measured, one.reference)]
-            writer.writerow([one.what, *numbers, words[one.holds]])
-    return checks
+            writer.writerow([one.what, *numbers, words[one.holds], one.note])
 
 
 def measure_speed(path: Path) -> None:

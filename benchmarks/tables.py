@@ -4,11 +4,14 @@ Whatever stands between the markers of a page comes from `results/` and from now
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from vqcodec.evaluation.bdrate import value_at
-from vqcodec.evaluation.metrics import METRICS
+import numpy as np
+
+from vqcodec.evaluation.bdrate import bd_rate, value_at
+from vqcodec.evaluation.metrics import METRICS, Metric
 from vqcodec.evaluation.results import Curve, read_curve
 
 HERE = Path(__file__).parent
@@ -17,18 +20,15 @@ PAGES = (HERE.parent / "README.md", HERE.parent / "vqcodec" / "models" / "photo.
 
 RATES = (0.07, 0.10, 0.15, 0.20)
 CODECS = {"vqcodec": "vqcodec", "avif": "AVIF", "jxl": "JPEG XL", "webp": "WebP", "jpeg": "JPEG"}
-COLUMNS = {"psnr": 2, "ms-ssim": 3, "st-lpips-vgg": 3, "st-lpips-alex": 3, "kid": 4}
-_BLOCK = re.compile(r"(<!-- results: kodak -->\n).*?(<!-- end of results -->)", re.DOTALL)
+COLUMNS = {"psnr": 2, "ms-ssim": 3, "ssimulacra2": 1, "st-lpips-alex": 3, "st-lpips-vgg": 3, "kid": 4}
+_BLOCK = re.compile(r"<!-- results: (\S+) -->\n.*?<!-- end of results -->", re.DOTALL)
 
 
-def table(curves: Sequence[Curve], rates: Sequence[float] = RATES) -> str:
+def rate_table(curves: Sequence[Curve]) -> str:
     """A Markdown table of all curves at the same rates; a dash where a codec does not reach a rate."""
-    measured = [name for name in COLUMNS if any(curve.values(name) for curve in curves)]
-    lines = [
-        "| bpp | codec | " + " | ".join(METRICS[name].label for name in measured) + " |",
-        "|---|---|" + "---|" * len(measured),
-    ]
-    for rate in rates:
+    measured = _measured(curves)
+    rows = []
+    for rate in RATES:
         for curve in curves:
             cells = []
             for name in measured:
@@ -36,21 +36,85 @@ def table(curves: Sequence[Curve], rates: Sequence[float] = RATES) -> str:
                 value = value_at(points, rate) if len(points) > 1 else None
                 cells.append("–" if value is None else f"{value:.{COLUMNS[name]}f}")
             if any(cell != "–" for cell in cells):
-                lines.append(f"| {rate:.2f} | {CODECS[curve.name]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+                rows.append([f"{rate:.2f}", CODECS[curve.name], *cells])
+    return _markdown(["bpp", "codec", *(METRICS[name].label for name in measured)], rows)
 
 
-def main() -> None:
+def peer_table(curves: Sequence[Curve]) -> str:
+    """A Markdown table of where the first curve is better and worse than each other, with the BD-rates."""
+    ours, *peers = curves
+    measured = _measured(curves)
+    rows = []
+    for peer in peers:
+        low, high = _shared_rates(ours, peer)
+        rates = f"{low:.2f} to {high:.2f}" if low < high else "none"
+        cells = [_standing(ours, peer, METRICS[name]) for name in measured]
+        rows.append([CODECS[peer.name], rates, *cells])
+    return _markdown(["against", "at bpp", *(METRICS[name].label for name in measured)], rows)
+
+
+def _measured(curves: Sequence[Curve]) -> list[str]:
+    return [name for name in COLUMNS if any(curve.values(name) for curve in curves)]
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _shared_rates(ours: Curve, peer: Curve) -> tuple[float, float]:
+    return (
+        max(ours.points[0].bpp, peer.points[0].bpp),
+        min(ours.points[-1].bpp, peer.points[-1].bpp),
+    )
+
+
+def _standing(ours: Curve, peer: Curve, metric: Metric) -> str:
+    points, peer_points = ours.values(metric.name), peer.values(metric.name)
+    if min(len(points), len(peer_points)) < 2:
+        return "–"
+    parts = []
+    low, high = _shared_rates(ours, peer)
+    if low < high:
+        sign = 1 if metric.higher_is_better else -1
+        # Pulled in by a hair, for the ends are means of floats.
+        rates = np.geomspace(low * (1 + 1e-9), high * (1 - 1e-9), 500)
+        better = [sign * (value_at(points, rate) - value_at(peer_points, rate)) > 0 for rate in rates]
+        parts.append(_where(rates, better))
+    bytes_needed = bd_rate(peer_points, points, metric.higher_is_better)
+    if bytes_needed:
+        parts.append(f"{bytes_needed.percent:+.0f} % ({100 * bytes_needed.overlap:.0f} %)")
+    return ", ".join(parts) or "–"
+
+
+def _where(rates: Sequence[float], better: Sequence[bool]) -> str:
+    """Say at which rates something is better: `worse`, `better below 0.17`, `better 0.08 to 0.12`."""
+    changes = [index for index, (a, b) in enumerate(pairwise(better), start=1) if a != b]
+    if not changes:
+        return "better" if better[0] else "worse"
+    if len(changes) == 1:
+        return f"better {'below' if better[0] else 'above'} {rates[changes[0]]:.2f}"
+    ends = [0, *changes, len(rates) - 1]
+    ranges = [f"{rates[a]:.2f} to {rates[b]:.2f}" for a, b in pairwise(ends) if better[a]]
+    return "better " + " and ".join(ranges)
+
+
+BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {"kodak": rate_table, "kodak-peers": peer_table}
+
+
+def rewrite_pages() -> None:
     """Rewrite the blocks of all pages."""
     curves = [read_curve(KODAK / f"{name}.json") for name in CODECS if (KODAK / f"{name}.json").exists()]
-    text = table(curves)
     for page in PAGES:
-        old = page.read_text(encoding="utf-8")
-        new, count = _BLOCK.subn(lambda match: match[1] + text + match[2], old)
-        if count != 1:
-            raise SystemExit(f"{page}: not one block of results but {count}")
-        page.write_text(new, encoding="utf-8")
+        text, count = _BLOCK.subn(lambda match: _block(match[1], curves), page.read_text(encoding="utf-8"))
+        if not count:
+            raise SystemExit(f"{page}: no block of results")
+        page.write_text(text, encoding="utf-8")
+
+
+def _block(name: str, curves: Sequence[Curve]) -> str:
+    return f"<!-- results: {name} -->\n{BLOCKS[name](curves)}<!-- end of results -->"
 
 
 if __name__ == "__main__":
-    main()
+    rewrite_pages()

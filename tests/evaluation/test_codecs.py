@@ -1,11 +1,12 @@
 """The codecs behind their interface, a codec of one's own, and the search for a file of a given size."""
 
 import io
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from PIL import Image, features
+from PIL import Image, JpegImagePlugin, features
 
 import bitstream
 from tests.evaluation.pictures import scene
@@ -65,6 +66,10 @@ class Halver(Codec):
 
 class Unfinished:
     name = "unfinished"
+
+class WithoutWeights(Halver):
+    def __init__(self):
+        open("weights.bin")
 """
 
 
@@ -79,8 +84,27 @@ def test_a_codec_of_ones_own_is_found_in_the_current_directory(
     assert codec.decompress(codec.compress(image, 1)).tobytes() == image.tobytes()
     with pytest.raises(RequestError, match="lacks qualities, compress, decompress"):
         load_codec("halver_of_a_test:Unfinished")
-    with pytest.raises(RequestError, match="cannot be imported"):
+    with pytest.raises(RequestError, match=r"cannot be loaded: AttributeError: .*Missing"):
         load_codec("halver_of_a_test:Missing")
+    with pytest.raises(RequestError, match=r"cannot be loaded: FileNotFoundError: .*weights\.bin"):
+        load_codec("halver_of_a_test:WithoutWeights")
+
+
+def test_the_codec_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    written = [line for line in source.splitlines() if line and "import" not in line]
+    assert len(written) <= 10
+    (tmp_path / "documented.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    codec = load_codec("documented:Jpeg444")
+    image = scene(64, 48)
+    files = [codec.compress(image, quality) for quality in codec.qualities]
+    assert [len(file) for file in files] == sorted(len(file) for file in files)
+    with Image.open(io.BytesIO(files[0])) as opened:
+        assert JpegImagePlugin.get_sampling(opened) == 0
+    assert codec.decompress(files[0]).size == image.size
 
 
 def test_unknown_names_say_what_there_is() -> None:

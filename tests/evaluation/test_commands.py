@@ -77,7 +77,7 @@ def vqcodec(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 
 EVALUATE = ["evaluate", "photos", "--codecs", "blocks_of_a_test:Blocks,jpeg", "--qualities", "jpeg=5,50"]
-EVALUATE += ["--workers", "1", "--metrics", "psnr,kid"]
+EVALUATE += ["--workers", "1", "--metrics", "psnr,kid", "--pictures", "0"]
 
 
 def calls(folder: Path) -> int:
@@ -93,7 +93,6 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
         "2",
         "--overlay",
         str(PUBLISHED),
-        "--report",
         "--pictures",
         "1",
         "--bpp",
@@ -118,6 +117,13 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
     assert (out / "rate-distortion.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "rate-distortion.svg").exists()
     assert "blocks,jpeg" in (out / "bdrate.csv").read_text()
+    with (out / "means.csv").open(newline="") as file:
+        means = list(csv.DictReader(file))
+    assert [(mean["codec"], mean["quality"]) for mean in means][:2] == [("blocks", "1"), ("blocks", "2")]
+    sizes = [float(row["bpp"]) for row in rows if row["codec"] == "blocks" and float(row["quality"]) == 1]
+    assert float(means[0]["bpp"]) == pytest.approx(sum(sizes) / 2, abs=1e-5)
+    assert curve["metrics"]["kid"] == "KID of 64x64 patches (AlexNet of ST-LPIPS)"
+    assert float(means[0][curve["metrics"]["kid"]]) == pytest.approx(curve["results"]["kid"][0], rel=1e-5)
 
     # Stopped while the last row was being written, with one picture changed since.
     before = calls(folder)
@@ -178,6 +184,17 @@ def test_a_file_that_is_no_picture_is_named(folder: Path, vqcodec: Callable[...,
     assert "c.png" in result.output
 
 
+def test_an_output_that_cannot_be_written_is_named(folder: Path, vqcodec: Callable[..., Outcome]) -> None:
+    result = vqcodec(
+        "evaluate", "photos", "--codecs", "jpeg", "--metrics", "psnr", "--out", "photos/a.png/out"
+    )
+    assert result.exit_code == 7
+    assert result.output.startswith("vqcodec: photos/a.png/out: cannot be written: ")
+    result = vqcodec("compare", "photos/a.png", "--codecs", "jpeg", "-o", "photos/a.png/x/page.html")
+    assert result.exit_code == 7
+    assert result.output.startswith("vqcodec: photos/a.png/x/page.html: cannot be written: ")
+
+
 def test_a_codec_that_fails_is_named_with_picture_and_quality(
     folder: Path, vqcodec: Callable[..., Outcome]
 ) -> None:
@@ -192,17 +209,8 @@ def test_a_codec_that_fails_is_named_with_picture_and_quality(
 
 
 def test_compare_writes_a_page(folder: Path, vqcodec: Callable[..., Outcome]) -> None:
-    arguments = [
-        "photos/a.png",
-        "-o",
-        "page.html",
-        "--codecs",
-        "blocks_of_a_test:Blocks,jpeg",
-        "--bpp",
-        "0.4",
-    ]
-    result = vqcodec("compare", *arguments)
+    result = vqcodec("compare", "photos/a.png", "--codecs", "blocks_of_a_test:Blocks,jpeg", "--bpp", "0.4")
     assert result.exit_code == 0, result.output
-    page = (folder / "page.html").read_text()
+    page = (folder / "photos" / "a-compare.html").read_text()
     assert "a.png at 0.4 bpp" in page
     assert page.count("<img ") == 3

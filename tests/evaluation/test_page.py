@@ -36,6 +36,16 @@ def test_a_page_refers_to_nothing_outside() -> None:
     assert "blue &amp; co" in page
 
 
+def test_a_peer_without_a_file_so_small_is_named() -> None:
+    image = Image.new("RGB", (8, 8), GREY)
+    versions = [
+        Version(name, 1, size, image, {}) for name, size in (("ours", 100), ("near", 103), ("far", 130))
+    ]
+    text = slider(Comparison("x", image, tuple(versions)))
+    assert "The nearest file is larger: far (+30.0%)." in text
+    assert "<td>+3.0%</td>" in text
+
+
 def test_a_large_picture_is_shown_in_part_and_the_page_says_so() -> None:
     image = Image.new("RGB", (4000, 2000), GREY)
     text = slider(Comparison("large", image, (Version("red", 1, 8, image, {}),)))

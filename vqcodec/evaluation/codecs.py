@@ -1,18 +1,6 @@
 """The codecs that are compared, behind one small interface that anybody's codec can implement.
 
-In `mymodule.py`, for example:
-
-    class MyCodec(Codec):
-        name = "mine"
-        qualities = (1, 2, 4, 8)
-
-        def compress(self, image, quality):
-            return my_encoder(image, quality)
-
-        def decompress(self, data):
-            return my_decoder(data)
-
-and then `vqcodec evaluate photos --codecs vqcodec,avif,mymodule:MyCodec`.
+`docs/evaluation.md` shows one of ten lines.
 """
 
 import importlib
@@ -28,7 +16,7 @@ from typing import Any, ClassVar
 from PIL import Image, features
 from PIL import __version__ as pillow_version
 
-from vqcodec.errors import RequestError
+from vqcodec.errors import RequestError, VqcodecError
 from vqcodec.evaluation.extras import MissingExtraError, require
 
 
@@ -79,7 +67,7 @@ class Jpeg(PillowCodec):
 
     name = "jpeg"
     format = "JPEG"
-    qualities = (5, 10, 20, 40)
+    qualities = (1, 5, 10, 20)
 
     def __init__(self) -> None:
         library = features.version_feature("libjpeg_turbo") or features.version_codec("jpg")
@@ -91,7 +79,7 @@ class WebP(PillowCodec):
 
     name = "webp"
     format = "WEBP"
-    qualities = (0, 5, 10, 20, 35)
+    qualities = (0, 5, 10, 20)
 
     def __init__(self) -> None:
         self.settings = f"Pillow {pillow_version}, libwebp {features.version_module('webp')}, method 4"
@@ -103,7 +91,7 @@ class Avif(PillowCodec):
     name = "avif"
     format = "AVIF"
     options: ClassVar[dict[str, Any]] = {"speed": 4}
-    qualities = (0, 10, 16, 22, 30, 40)
+    qualities = (0, 5, 10, 16, 23, 30, 36)
 
     def __init__(self) -> None:
         if not features.check_module("avif"):
@@ -177,7 +165,7 @@ def load_codec(name: str) -> Codec:
     Modules are looked for in the current directory too.
 
     Raises:
-        RequestError: there is no such codec, or it lacks part of the interface.
+        RequestError: there is no such codec, it cannot be loaded, or it lacks part of the interface.
         MissingExtraError: a package that it needs is not installed.
     """
     if name in CODECS:
@@ -193,9 +181,13 @@ def load_codec(name: str) -> Codec:
         sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise RequestError(f"codec {name!r} cannot be imported: {error}") from error
-    codec = found() if isinstance(found, type) else found
+        codec = found() if isinstance(found, type) else found
+    except VqcodecError:
+        raise
+    except Exception as error:
+        # Whatever somebody else's code runs into while it is imported or loads its weights.
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RequestError(f"codec {name!r} cannot be loaded: {text}") from error
     lacking = [part for part in ("name", "qualities", "compress", "decompress") if not hasattr(codec, part)]
     if lacking:
         raise RequestError(f"codec {name!r} lacks {', '.join(lacking)}; see vqcodec.evaluation.codecs.Codec")

@@ -1,20 +1,21 @@
 """The commands `evaluate` and `compare`."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from vqcodec.errors import WriteError
 from vqcodec.evaluation.codecs import CODECS
-from vqcodec.evaluation.comparison import ComparisonTask, compare_all
-from vqcodec.evaluation.environment import usable_cores
+from vqcodec.evaluation.comparison import BESIDE_PICTURES, ComparisonTask, compare_all, spread
 from vqcodec.evaluation.metrics import DEFAULT_METRICS, METRICS
-from vqcodec.evaluation.originals import Original, find_originals
-from vqcodec.evaluation.plots import save_plots
-from vqcodec.evaluation.report import comparison_page, report, write_bd_rates
-from vqcodec.evaluation.results import Curve, read_curve
+from vqcodec.evaluation.originals import find_originals
+from vqcodec.evaluation.report import comparison_page, write_all
+from vqcodec.evaluation.results import read_curve
 from vqcodec.evaluation.run import evaluate
+from vqcodec.output import replacing
+from vqcodec.parallel import usable_cores
 
 
 class _List(click.ParamType):
@@ -39,14 +40,18 @@ class _Qualities(click.ParamType):
         codec, equals, numbers = str(value).partition("=")
         try:
             if equals and numbers:
-                return codec.strip(), tuple(float(number) for number in numbers.split(","))
+                return codec.strip(), tuple(_number(text) for text in numbers.split(","))
         except ValueError:
             pass
         self.fail(f"{value!r} is not of the form avif=10,20,30", param, ctx)
 
 
-# Without VGG16, which takes longer than all the rest.
-_METRICS_BESIDE_PICTURES = ("psnr", "ms-ssim", "ssimulacra2", "st-lpips-alex")
+def _number(text: str) -> float:
+    # Codecs get whole numbers as `int`, like those of their own sweep.
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
 _existing = click.Path(exists=True, path_type=Path)
 
 
@@ -88,13 +93,12 @@ _existing = click.Path(exists=True, path_type=Path)
     metavar="FILE.json",
     help="Published curve in CompressAI's schema to draw beside; repeatable.",
 )
-@click.option("--report", "with_report", is_flag=True, help="Write report.html with pictures too.")
 @click.option(
     "--pictures",
     type=click.IntRange(min=0),
     default=4,
     show_default=True,
-    help="Number of pictures in the report, spread over the list.",
+    help="Number of pictures to look at in the report, at equal steps through the list.",
 )
 @click.option(
     "--bpp",
@@ -118,7 +122,6 @@ def evaluate_command(
     metrics: Sequence[str],
     out: Path,
     overlay: Sequence[Path],
-    with_report: bool,
     pictures: int,
     bpp: Sequence[float],
     workers: int,
@@ -130,45 +133,34 @@ def evaluate_command(
     """
     originals = find_originals(places)
     published = [read_curve(path) for path in overlay]
+    with _naming(out):
+        try:
+            curves = evaluate(originals, codecs, metrics, out, dict(qualities), workers)
+            beside = tuple(name for name in BESIDE_PICTURES if name in metrics)
+            tasks = [
+                ComparisonTask(original.name, original.path, rate, tuple(codecs), beside)
+                for original in spread(originals, pictures)
+                for rate in bpp
+            ]
+            comparisons = compare_all(tasks, workers)
+        except KeyboardInterrupt:
+            click.echo(f"the same command continues from {out}", err=True)
+            raise
+        names = ", ".join(sorted({original.name.partition("/")[0] for original in originals})[:3])
+        title = f"{names}, {len(originals)} picture{'s' if len(originals) > 1 else ''}"
+        for path in write_all(curves + published, comparisons, title, out):
+            click.echo(path)
+
+
+@contextmanager
+def _naming(output: Path) -> Iterator[None]:
+    """Say which output it is that cannot be written."""
     try:
-        curves = evaluate(originals, codecs, metrics, out, dict(qualities), workers)
-    except KeyboardInterrupt:
-        click.echo(f"the same command continues from {out}", err=True)
-        raise
-    _write(curves + published, originals, codecs, metrics, out, with_report, pictures, bpp, workers)
-
-
-def _write(
-    curves: Sequence[Curve],
-    originals: Sequence[Original],
-    codecs: Sequence[str],
-    metrics: Sequence[str],
-    out: Path,
-    with_report: bool,
-    pictures: int,
-    rates: Sequence[float],
-    workers: int,
-) -> None:
-    places = ", ".join(sorted({original.name.partition("/")[0] for original in originals})[:3])
-    title = f"{places}, {len(originals)} picture{'s' if len(originals) > 1 else ''}"
-    written = [*save_plots(curves, out, title), out / "bdrate.csv"]
-    write_bd_rates(curves, out / "bdrate.csv")
-    if with_report:
-        beside = tuple(name for name in _METRICS_BESIDE_PICTURES if name in metrics)
-        count = min(pictures, len(originals))
-        chosen = [originals[index * len(originals) // count] for index in range(count)]
-        tasks = [
-            ComparisonTask(original.name, original.path, rate, tuple(codecs), beside)
-            for original in chosen
-            for rate in rates
-        ]
-        comparisons = compare_all(tasks, workers)
-        environment = json.loads((out / "run.json").read_text(encoding="utf-8"))
-        page = report(title, curves, comparisons, environment)
-        (out / "report.html").write_text(page, encoding="utf-8")
-        written.append(out / "report.html")
-    for path in written:
-        click.echo(path)
+        yield
+    except OSError as error:
+        raise WriteError(f"{output}: cannot be written: {error.strerror or error}") from error
+    except WriteError as error:
+        raise WriteError(f"{output}: {error}") from error
 
 
 @click.command("compare")
@@ -177,8 +169,8 @@ def _write(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="HTML page to write; it holds everything and works offline.",
+    metavar="PAGE",
+    help="HTML page to write; it holds everything and works offline. [PHOTO-compare.html, beside the photo]",
 )
 @click.option(
     "--codecs",
@@ -197,10 +189,14 @@ def _write(
 )
 @click.option("--metrics", type=_List(), default="psnr", show_default=True, help="As for evaluate.")
 def compare_command(
-    photo: Path, output: Path, codecs: Sequence[str], bpp: Sequence[float], metrics: Sequence[str]
+    photo: Path, output: Path | None, codecs: Sequence[str], bpp: Sequence[float], metrics: Sequence[str]
 ) -> None:
     """Lay a picture in several codecs at equal bytes over each other, in one HTML page with a slider."""
+    output = output or photo.with_name(f"{photo.stem}-compare.html")
     tasks = [ComparisonTask(photo.name, photo, rate, tuple(codecs), tuple(metrics)) for rate in bpp]
-    comparisons = compare_all(tasks, usable_cores())
-    output.write_text(comparison_page(f"{photo.name} at equal bytes", comparisons), encoding="utf-8")
+    # Opened first, so that a minute's work is not done for an output that cannot be written.
+    with _naming(output), replacing(output, overwrite=True) as file:
+        comparisons = compare_all(tasks, usable_cores())
+        page = comparison_page(f"{photo.name} at equal bytes", comparisons)
+        file.write(page.encode("utf-8"))
     click.echo(output)

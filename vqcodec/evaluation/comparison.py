@@ -10,8 +10,11 @@ from tqdm import tqdm
 
 from vqcodec.evaluation.codecs import Codec, load_codec, quality_for_size
 from vqcodec.evaluation.metrics import Scorer
-from vqcodec.evaluation.originals import read_image
+from vqcodec.evaluation.originals import Original, read_image
 from vqcodec.evaluation.pool import in_processes
+
+# Metrics of pictures that are looked at: without VGG16, which takes longer than all the rest.
+BESIDE_PICTURES = ("psnr", "ms-ssim", "ssimulacra2", "st-lpips-alex")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,12 @@ class ComparisonTask:
 
     def __str__(self) -> str:
         return f"{self.name} at {self.bpp:g} bpp"
+
+
+def spread(originals: Sequence[Original], count: int) -> list[Original]:
+    """So many pictures at equal steps through a list: nobody chose them."""
+    count = min(count, len(originals))
+    return [originals[index * len(originals) // count] for index in range(count)]
 
 
 def compare_all(tasks: Sequence[ComparisonTask], workers: int) -> list[Comparison]:

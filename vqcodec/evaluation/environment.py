@@ -1,6 +1,5 @@
 """The machine and the software that a measurement was made with."""
 
-import os
 import platform
 import shlex
 import sys
@@ -11,16 +10,10 @@ from pathlib import Path
 import torch
 
 from vqcodec import __version__
+from vqcodec.parallel import usable_cores
 
 _PACKAGES = ("torch", "numpy", "pillow", "constriction", "pillow-jxl-plugin", "pytorch-msssim", "ssimulacra2")
 _PACKAGES += ("stlpips-pytorch", "compressai")
-
-
-def usable_cores() -> int:
-    """Number of CPU cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def describe_environment() -> dict[str, str]:

@@ -1,14 +1,15 @@
 """The pictures that a run is made on."""
 
+import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from vqcodec.errors import ImageError, RequestError
+from vqcodec import image as images
+from vqcodec.errors import ImageError, LossWarning, RequestError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
@@ -33,17 +34,19 @@ class Original:
 
 
 def read_image(path: Path) -> Image.Image:
-    """The upright RGB pixels of a picture, without metadata or alpha, so that no codec pays for them.
+    """The upright 8-bit RGB pixels of a picture, without metadata or alpha, so that no codec pays for them.
 
     Raises:
         ImageError: it is not a picture that Pillow can read.
     """
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            # All codecs get the same pixels, whatever the file had beside them.
+            warnings.simplefilter("ignore", LossWarning)
+            picture = images.read(path, keep_metadata=False)
+    except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
-    return Image.fromarray(np.array(upright))
+    return Image.fromarray(picture.pixels)
 
 
 def find_originals(places: Sequence[Path]) -> list[Original]:

@@ -8,9 +8,10 @@ from importlib.resources import files
 
 from PIL import Image
 
-from vqcodec.evaluation.comparison import Comparison
+from vqcodec.evaluation.comparison import Comparison, Version
 from vqcodec.evaluation.metrics import METRICS
 
+_NEARLY_EQUAL = 0.05  # a step of the quality setting changes sizes by up to so much
 _LARGEST_SHOWN = 4_000_000  # pixels; a page of whole 50-megapixel pictures would not open
 
 
@@ -77,11 +78,10 @@ def slider(comparison: Comparison) -> str:
     tested, *peers = comparison.versions
     # First against the one that comes nearest in bytes.
     nearest = min(peers, key=lambda peer: abs(peer.size - tested.size), default=tested)
-    note = ""
+    notes = [_size_note(comparison)]
     if (width, height) != original.size:
-        note = (
-            f'<p class="faint">The middle {width}x{height} of {original.width}x{original.height} pixels.</p>'
-        )
+        notes.append(f"The middle {width}x{height} of {original.width}x{original.height} pixels.")
+    note = "".join(f'<p class="faint">{escape(text)}</p>\n' for text in notes if text)
     return f"""<section class="slider">
 <h3>{escape(comparison.name)}</h3>
 <div class="controls">
@@ -111,12 +111,38 @@ def _version_table(comparison: Comparison) -> str:
     names = [name for name in METRICS if any(name in version.metrics for version in comparison.versions)]
     pixels = comparison.original.width * comparison.original.height
     rows = [
-        [version.codec, f"{version.quality:g}", str(version.size), f"{version.size * 8 / pixels:.4f}"]
+        [version.codec, f"{version.quality:g}", str(version.size), _against_first(comparison, version)]
+        + [f"{version.size * 8 / pixels:.4f}"]
         + [number(version.metrics[name]) if name in version.metrics else "" for name in names]
         for version in comparison.versions
     ]
-    header = ["codec", "quality", "bytes", "bpp", *(METRICS[name].label for name in names)]
+    header = [
+        "codec",
+        "quality",
+        "bytes",
+        "against the first",
+        "bpp",
+        *(METRICS[name].label for name in names),
+    ]
     return table(header, rows, emphasised=[0])
+
+
+def _against_first(comparison: Comparison, version: Version) -> str:
+    first = comparison.versions[0]
+    return "" if version is first else f"{version.size / first.size - 1:+.1%}"
+
+
+def _size_note(comparison: Comparison) -> str:
+    """Which codecs have no file of about the first one's size."""
+    first, *peers = comparison.versions
+    other = {"larger": [], "smaller": []}
+    for peer in peers:
+        if abs(peer.size / first.size - 1) > _NEARLY_EQUAL:
+            kind = "larger" if peer.size > first.size else "smaller"
+            other[kind].append(f"{peer.codec} ({_against_first(comparison, peer)})")
+    return " ".join(
+        f"The nearest file is {kind}: {', '.join(names)}." for kind, names in other.items() if names
+    )
 
 
 def _shown_part(image: Image.Image) -> tuple[int, int, int, int]:

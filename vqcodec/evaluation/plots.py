@@ -80,8 +80,10 @@ def _figure(curves: Sequence[Curve], metrics: Sequence[Metric], title: str) -> I
 
 
 def _draw(panel: Any, curves: Sequence[Curve], metric: Metric) -> None:
+    ticker = require("matplotlib.ticker", "matplotlib", "the plots")
     measured = [curve for curve in curves if not curve.published]
-    right = 1.05 * max(point.bpp for curve in measured for point in curve.points)
+    rates = [point.bpp for curve in measured for point in curve.points]
+    left, right = min(rates) / 1.1, 1.1 * max(rates)
     for index, curve in enumerate(measured):
         style = {"color": COLOURS[index % len(COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
         values = curve.values(metric.name)
@@ -93,11 +95,18 @@ def _draw(panel: Any, curves: Sequence[Curve], metric: Metric) -> None:
             panel.errorbar(*zip(*values, strict=True), errors, linestyle="", capsize=2, color=style["color"])
     published = [curve for curve in curves if curve.published]
     for index, curve in enumerate(published):
-        values = [(bpp, value) for bpp, value in curve.values(metric.name) if bpp <= right]
+        values = [(bpp, value) for bpp, value in curve.values(metric.name) if left <= bpp <= right]
         if values:
             style = {"color": "0.45", "linestyle": _DASHES[index % len(_DASHES)], "linewidth": 1}
             panel.plot(*zip(*values, strict=True), marker=".", label=curve.name, **style)
-    panel.set_xlim(0, right)
+    # Halving the bytes is the same step everywhere, and the lowest rates, where codecs differ most, get room.
+    panel.set_xscale("log")
+    panel.set_xlim(left, right)
+    panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    panel.xaxis.set_minor_locator(ticker.LogLocator(subs=(1.5, 3, 4, 7)))
+    panel.xaxis.set_minor_formatter(ticker.FormatStrFormatter("%g"))
+    panel.tick_params(axis="x", which="minor", labelsize=6, labelcolor="0.4")
     panel.set_xlabel("bits per pixel, whole file")
     panel.set_ylabel(f"{metric.label} {'↑' if metric.higher_is_better else '↓'}")
     if not metric.higher_is_better:

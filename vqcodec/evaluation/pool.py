@@ -45,7 +45,8 @@ def in_processes(
                 try:
                     result = future.result()
                 except Exception as error:
-                    raise TaskError(f"{futures[future]}: {type(error).__name__}: {error}") from error
+                    text = " ".join(f"{type(error).__name__}: {error}".split())
+                    raise TaskError(f"{futures[future]}: {text}") from error
                 yield futures[future], result
         finally:
             pool.shutdown(cancel_futures=True)

@@ -1,6 +1,7 @@
 """The report: curves, BD-rates, mean values and pictures to look at, in one HTML file that works offline."""
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -9,7 +10,7 @@ from vqcodec.evaluation.bdrate import BDRate, bd_rate
 from vqcodec.evaluation.comparison import Comparison
 from vqcodec.evaluation.metrics import KID, METRICS, Metric
 from vqcodec.evaluation.page import document, number, slider, table
-from vqcodec.evaluation.plots import drawn_metrics, svg_panel
+from vqcodec.evaluation.plots import drawn_metrics, save_plots, svg_panel
 from vqcodec.evaluation.results import Curve
 
 _NOTES = """<ul>
@@ -49,6 +50,31 @@ def write_bd_rates(curves: Sequence[Curve], path: Path) -> None:
         for (metric, codec, anchor), rate in bd_rates(curves).items():
             limits = [f"{rate.low:.5g}", f"{rate.high:.5g}", f"{rate.overlap:.3f}"]
             writer.writerow([METRICS[metric].label, codec, anchor, f"{rate.percent:.2f}", *limits])
+
+
+def write_all(
+    curves: Sequence[Curve], comparisons: Sequence[Comparison], title: str, out: Path
+) -> list[Path]:
+    """Write plots, BD-rates and `report.html` beside the measurements of `evaluate`.
+
+    Args:
+        curves: measured ones, the codec under test first, and published ones.
+        comparisons: pictures for the sliders.
+        title: heading.
+        out: folder of the run; its `run.json` is quoted.
+
+    Returns:
+        the files written.
+
+    Raises:
+        MissingExtraError: `matplotlib` or `scipy` is not installed.
+    """
+    written = [*save_plots(curves, out, title), out / "bdrate.csv", out / "report.html"]
+    write_bd_rates(curves, out / "bdrate.csv")
+    environment = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    page = report(title, curves, comparisons, environment)
+    (out / "report.html").write_text(page, encoding="utf-8")
+    return written
 
 
 def report(

@@ -103,8 +103,11 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         RequestError: the file is not a results file.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        text = file.read()
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            text = file.read()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path} is not a results file: {error}") from error
     whole = text[: text.rfind("\n") + 1]
     rows = []
     for number, line in enumerate(csv.DictReader(io.StringIO(whole, newline="")), start=2):
@@ -214,7 +217,7 @@ def _mean_point(quality: float, rows: Sequence[Row]) -> Point:
 
 
 def write_curve(curve: Curve, path: Path) -> None:
-    """Write a curve as a JSON file in CompressAI's result schema."""
+    """Write a curve as a JSON file in CompressAI's result schema, and the metrics' full names beside it."""
     names = [name for name in METRICS if all(name in point.metrics for point in curve.points)]
     results = {"bpp": [point.bpp for point in curve.points]}
     for name in names:
@@ -228,8 +231,22 @@ def write_curve(curve: Curve, path: Path) -> None:
     ):
         if not any(math.isnan(value) for value in values):
             results[column] = values
-    content = {"name": curve.name, "description": curve.description, "results": results}
+    labels = {_SCHEMA_NAMES.get(name, name): METRICS[name].label for name in names}
+    content = {"name": curve.name, "description": curve.description, "metrics": labels, "results": results}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_means(curves: Iterable[Curve], path: Path) -> None:
+    """Write all curves to one CSV file, a line per codec and quality, with the full names of the metrics."""
+    curves = list(curves)
+    names = [name for name in METRICS if any(curve.values(name) for curve in curves)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["codec", "quality", "bpp", *(METRICS[name].label for name in names)])
+        for curve in curves:
+            for point in curve.points:
+                values = [f"{point.metrics[name]:.6g}" if name in point.metrics else "" for name in names]
+                writer.writerow([curve.name, f"{point.quality:g}", f"{point.bpp:.6f}", *values])
 
 
 def read_curve(path: Path) -> Curve:

@@ -20,7 +20,7 @@ from vqcodec.evaluation.metrics import KID, METRICS, Reference, Scorer, native_b
 from vqcodec.evaluation.originals import Original, read_image
 from vqcodec.evaluation.pool import in_processes
 from vqcodec.evaluation.realism import PatchFeatures, kernel_distance
-from vqcodec.evaluation.results import Curve, Point, ResultsFile, Row, mean_curves, write_curve
+from vqcodec.evaluation.results import Curve, Point, ResultsFile, Row, mean_curves, write_curve, write_means
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ def evaluate(
 ) -> list[Curve]:
     """Measure codecs on pictures and write everything to a folder.
 
-    The folder gets `rows.csv` (one line per picture, codec and quality), one JSON file per codec with its
-    mean curve in CompressAI's schema, and `run.json` with the machine, the versions and the command. Lines of
-    an earlier run into the same folder are kept where picture, codec settings and metrics are the same.
+    The folder gets `rows.csv` (one line per picture, codec and quality), `means.csv` (one line per codec and
+    quality), one JSON file per codec with its mean curve in CompressAI's schema, and `run.json` with the
+    machine, the versions and the command. Lines of an earlier run into the same folder are kept where picture,
+    codec settings and metrics are the same.
 
     Args:
         originals: pictures.
@@ -94,7 +95,7 @@ def evaluate(
         patches.mkdir(exist_ok=True)
 
     tasks = [
-        Task(original, name, float(quality), tuple(metrics), patches)
+        Task(original, name, quality, tuple(metrics), patches)
         for original in originals
         for name, codec in loaded.items()
         for quality in (qualities or {}).get(codec.name, codec.qualities)
@@ -121,6 +122,7 @@ def evaluate(
         curves = [_with_realism(curve, originals, patches) for curve in curves]
     for curve in curves:
         write_curve(curve, out / f"{_file_name(curve.name)}.json")
+    write_means(curves, out / "means.csv")
     if todo:
         seconds = f"{time.monotonic() - started:.0f}, of {len(todo)} files out of {len(tasks)}"
         run = describe_environment() | {
@@ -177,7 +179,7 @@ def _measure(task: Task) -> Row:
         height=original.height,
         codec=codec.name,
         settings=codec.settings,
-        quality=task.quality,
+        quality=float(task.quality),
         size=len(data),
         encode_seconds=round(encoded - start, 4),
         decode_seconds=round(end - encoded, 4),
