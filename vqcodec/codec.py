@@ -132,13 +132,8 @@ class Codec:
             price: of a bit in squared latent units (`vqcodec.rate.lagrangian`); 0 takes the nearest codewords.
         """
         rows, columns, dim = latents.shape
-        out = np.empty((self.config.stages, rows, columns), np.uint16)
-        # The costs of all codewords at all positions of a strip are held at once.
-        strip = max(1, (1 << 24) // (columns * self.config.codebook_size))
-        for top in range(0, rows, strip):
-            part = latents[top : top + strip].to(self.device).reshape(-1, dim)
-            chosen = self.model.quantizer.quantize(part, lagrangian=price or None).indices
-            out[:, top : top + strip] = chosen.T.reshape(len(out), -1, columns).cpu().numpy()
+        chosen = self.model.quantizer.choose(latents.to(self.device).reshape(-1, dim), price)
+        out = chosen.T.reshape(-1, rows, columns).cpu().numpy().astype(np.uint16)
         used = [stage for stage, plane in enumerate(out) if stage == 0 or plane.any()]
         return out[: used[-1] + 1]
 
@@ -279,7 +274,7 @@ class Codec:
         @torch.inference_mode()
         def estimate(price: float) -> float:
             quantizer = self.model.quantizer
-            bits = quantizer.rate(quantizer.quantize(sample, lagrangian=price).indices)
+            bits = quantizer.rate(quantizer.choose(sample, price))
             return float(bits.mean()) * len(flat) / 8
 
         data = search(size, estimate, encode)

@@ -53,7 +53,7 @@ class Strips:
             below, right = -part.shape[0] % step, -part.shape[1] % step
             if below or right:
                 part = np.pad(part, ((0, below), (0, right), (0, 0)), "edge")
-            return torch.from_numpy(np.ascontiguousarray(part)).to(self._device)
+            return torch.from_numpy(np.require(part, requirements=["C", "W"])).to(self._device)
 
         for top, left, latents in self._run(self._encoder, cut, rows, columns, 1):
             yield top, left, latents.float()

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+# Positions that `choose` takes at a time: their costs, 1024 each, stay in the cache.
+_BLOCK = 1024
+
 
 @dataclass
 class Quantized:
@@ -76,10 +79,44 @@ class ResidualVectorQuantizer(nn.Module):
             partial.append(total)
         return Quantized(torch.stack(indices, 1), torch.stack(residuals), torch.stack(partial))
 
+    @torch.no_grad()
+    def choose(self, latents: Tensor, lagrangian: float = 0.0) -> Tensor:
+        """The indices (N, S) int64 that `quantize` chooses, up to rounding, several times faster.
+
+        Norms and prices are two more columns of the codebook, multiplied with the two rate contexts, so that the
+        costs of a stage are one matrix product.
+        """
+        dim = latents.shape[1]
+        tables = []
+        for stage, bits in enumerate(self.bits):
+            factor, offset = self.linear(stage)
+            tables.append(torch.cat([factor, (offset + lagrangian * bits).T], 1).T.contiguous())
+        out = torch.empty(len(latents), self.stages, dtype=torch.int64, device=latents.device)
+        for start in range(0, len(latents), _BLOCK):
+            chosen = out[start : start + _BLOCK]
+            # The residuals, and 1 in the column of the context.
+            extended = latents.new_zeros(len(chosen), dim + 2)
+            residual = extended[:, :dim]
+            residual.copy_(latents[start : start + _BLOCK])
+            extended[:, dim] = 1
+            for stage, (table, codebook) in enumerate(zip(tables, self.codebooks, strict=True)):
+                index = _least(extended @ table)
+                chosen[:, stage] = index
+                residual -= codebook[index]
+                if stage:
+                    empty = index == 0
+                    extended[:, dim], extended[:, dim + 1] = ~empty, empty
+        return out
+
     def distances(self, stage: int, residual: Tensor) -> Tensor:
         """Squared distances (N, K) of residuals (N, D) to a stage's codewords, up to a constant per row."""
+        factor, offset = self.linear(stage)
+        return torch.addmm(offset, residual, factor.T)
+
+    def linear(self, stage: int) -> tuple[Tensor, Tensor]:
+        """What `distances` multiplies residuals with, (K, D), and what it adds, (K,)."""
         codebook = self.codebooks[stage]
-        return torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
+        return -2 * codebook, codebook.square().sum(1)
 
     def rate(self, indices: Tensor) -> Tensor:
         """Estimated rate of `indices` (N, s) int64 in bits, (N,)."""
@@ -102,3 +139,11 @@ def rate_context(indices: list[Tensor], count: int) -> Tensor:
     if len(indices) < 2:
         return torch.zeros(count, dtype=torch.int64)
     return (indices[-1] == 0).long()
+
+
+def _least(cost: Tensor) -> Tensor:
+    """Column of the least value of each row."""
+    if cost.device.type == "cpu":
+        # numpy's search is vectorised, torch's takes ten times as long.
+        return torch.from_numpy(cost.numpy().argmin(1))
+    return cost.argmin(1)

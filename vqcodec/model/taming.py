@@ -66,9 +66,16 @@ class GumbelQuantizer(ResidualVectorQuantizer):
         self.register_buffer("projection", torch.zeros(codebook_size, dim))
         self.register_buffer("offset", torch.zeros(codebook_size))
 
-    def distances(self, stage: int, residual: Tensor) -> Tensor:
-        """-2 times the logits (N, K): what |x|^2 - 2 x.c + |c|^2 leaves where only the product tells."""
-        return torch.addmm(self.offset, residual, self.projection.T, beta=-2, alpha=-2)
+    def linear(self, stage: int) -> tuple[Tensor, Tensor]:
+        """To -2 times the logits: what |x|^2 - 2 x.c + |c|^2 leaves where only the product tells."""
+        return -2 * self.projection, -2 * self.offset
+
+    @torch.no_grad()
+    def reorder(self, stage: int, order: Tensor) -> None:
+        """As of every quantizer, with the classifier."""
+        super().reorder(stage, order)
+        self.projection.copy_(self.projection[order])
+        self.offset.copy_(self.offset[order])
 
 
 class TamingVQGAN(nn.Module):
