@@ -1,4 +1,4 @@
-"""The commands `train` and `release`."""
+"""The commands `train`, `release` and `train-context`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from vqcodec.training.config import TrainConfig
 from vqcodec.training.data import CropSampler, find_images
+from vqcodec.weights import load_model
 
 RECIPE = Path(__file__).parent / "recipes" / "photo.json"
 # Of a folder without separate validation photographs, this share is held out, up to a number.
@@ -95,6 +96,45 @@ def release_command(run: Path, data: Sequence[Path], output: Path) -> None:
 
         model_id = release(run, output, CropSampler(find_images(data)))
     click.echo(f"{output}: model {model_id.hex()}")
+
+
+@click.command("train-context")
+@click.argument("model")
+@_data
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="MODEL.safetensors",
+    help="Model file to write.",
+)
+@click.option(
+    "--crops",
+    type=click.IntRange(min=20),
+    default=2000,
+    show_default=True,
+    help="Pieces of 256x256 pixels to learn from.",
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=4000, show_default=True, help="Steps of the training."
+)
+def train_context_command(model: str, data: Sequence[Path], output: Path, crops: int, steps: int) -> None:
+    """Give MODEL, a released model or a model file, a context model, for smaller files.
+
+    Imported models need it, and any model whose pictures are unlike those that it has learned from. The result is
+    another model: what was compressed with the one at hand needs that one still.
+    """
+    with _faults():
+        from vqcodec.training.release import refit
+
+        file = load_model(model)
+        model_id = refit(file, output, CropSampler(find_images(data)), crops, steps)
+    notes = load_model(output).notes
+    click.echo(
+        f"{output}: model {model_id.hex()}, {notes['bits_context']} bits per latent position "
+        f"({notes['bits_tables']} without context)"
+    )
 
 
 def hold_out(photographs: Sequence[Path]) -> tuple[Sequence[Path], Sequence[Path]]:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vqcodec.model import VQGAN
+from vqcodec.model import VQGAN, TamingVQGAN
 from vqcodec.model.context import (
     ACTIVATION_MAX,
     CROSS,
@@ -117,8 +117,8 @@ class FloatContextModel(nn.Module):
 
 
 @torch.no_grad()
-def index_planes(model: VQGAN, pictures: Tensor, prices: Tensor) -> Tensor:
-    """Index planes (N, S, h, w) of pictures (N, 3, 16h, 16w), each at its own price of a bit (N,)."""
+def index_planes(model: VQGAN | TamingVQGAN, pictures: Tensor, prices: Tensor) -> Tensor:
+    """Index planes (N, S, h, w) of pictures (N, 3, f h, f w), each at its own price of a bit (N,)."""
     latents = model.encode(pictures.contiguous(memory_format=torch.channels_last))
     count, dim, rows, columns = latents.shape
     flat = latents.permute(0, 2, 3, 1).reshape(-1, dim)
@@ -127,9 +127,13 @@ def index_planes(model: VQGAN, pictures: Tensor, prices: Tensor) -> Tensor:
 
 
 def index_pool(
-    model: VQGAN, crops: CropSampler, prices: tuple[float, float] | None, count: int, seed: int = 0
+    model: VQGAN | TamingVQGAN,
+    crops: CropSampler,
+    prices: tuple[float, float] | None,
+    count: int,
+    seed: int = 0,
 ) -> Tensor:
-    """Index planes (count, S, 16, 16) int16 of random crops at random prices of a bit.
+    """Index planes (count, S, 256/f, 256/f) of random crops at random prices of a bit, in the smallest integers.
 
     Args:
         model: the network.
@@ -139,6 +143,7 @@ def index_pool(
         seed: of crops and prices.
     """
     rng = np.random.default_rng(seed)
+    dtype = torch.int16 if model.config.codebook_size <= 1 << 15 else torch.int32
     planes = []
     for start in tqdm(range(0, count, 8), desc="encoding crops", unit="batch", disable=None):
         size = min(8, count - start)
@@ -146,7 +151,7 @@ def index_pool(
         if prices:
             drawn = np.exp(rng.uniform(*np.log(prices), size)) * (rng.random(size) >= 0.125)
         pictures = crops.batch(rng, size, 256)
-        planes.append(index_planes(model, pictures, torch.from_numpy(drawn).float()).to(torch.int16))
+        planes.append(index_planes(model, pictures, torch.from_numpy(drawn).float()).to(dtype))
     return torch.cat(planes)
 
 

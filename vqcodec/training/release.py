@@ -1,4 +1,7 @@
-"""From a training run to a model file: averaged weights as float16, codewords in order, a context model."""
+"""From a training run, or from a model file, to one with a context model.
+
+Weights are averaged and rounded to float16, codewords are put in order.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqcodec.model import VQGAN, ModelConfig
+from vqcodec.model import VQGAN, ModelConfig, TamingVQGAN
+from vqcodec.model.context import split
 from vqcodec.model.quantizer import rate_context
 from vqcodec.rate import LARGEST_PRICE
 from vqcodec.training.context import FloatContextModel, index_pool, train_context
 from vqcodec.training.data import CropSampler
 from vqcodec.training.trainer import FIDELITY
-from vqcodec.weights import frequencies, save_model
+from vqcodec.weights import ModelFile, frequencies, save_model
 
 # Added to every count, so that a codeword that the sample happened to miss is not priced out.
 PRIOR = 0.5
+# Range of the prices of a bit that context models learn at.
+PRICES = LARGEST_PRICE / 40, LARGEST_PRICE
 
 
 def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: int = 4000) -> bytes:
@@ -51,15 +57,48 @@ def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: i
         {key: value.to(model.stored_as).float() for key, value in model.state_dict().items()}
     )
     charged = any(phase["rate"] for phase in state["config"]["phases"])
-    planes = index_pool(model, crops, (LARGEST_PRICE / 40, LARGEST_PRICE) if charged else None, pool)
+    planes = index_pool(model, crops, PRICES if charged else None, pool)
+    notes = {"steps": str(state["step"]), "hours": f"{state['seconds'] / 3600:.2f}"}
+    return _save(out, model, planes, steps, notes, realistic)
+
+
+def refit(file: ModelFile, out: Path, crops: CropSampler, pool: int = 2000, steps: int = 4000) -> bytes:
+    """Write a model file again with a new context model, and return its model id. Pictures stay what they are.
+
+    Of a model without one, the codewords are put in order, so that it has other indices than before; and if they all
+    cost the same so far, how often they are chosen is counted, so that there is something to choose between.
+
+    Args:
+        file: what `load_model` returned; its model is changed.
+        out, crops, pool, steps: as of `release`.
+    """
+    quantizer = file.model.quantizer
+    if file.context is None:
+        order_codewords(file.model)
+    if (quantizer.bits == quantizer.bits[0, 0, 0]).all():
+        planes = index_pool(file.model, crops, None, max(1, pool // 4))
+        tables = frequencies(count_contexts(planes, file.model.config.codebook_size) + PRIOR)
+        quantizer.bits.copy_(16 - torch.from_numpy(tables.astype(np.float32)).log2())
+    planes = index_pool(file.model, crops, PRICES, pool)
+    notes = {key: value for key, value in file.notes.items() if key in ("steps", "hours")}
+    return _save(out, file.model, planes, steps, notes, file.realistic)
+
+
+def _save(
+    out: Path,
+    model: VQGAN | TamingVQGAN,
+    planes: Tensor,
+    steps: int,
+    notes: dict[str, str],
+    realistic: dict[str, Tensor] | None,
+) -> bytes:
+    """Train a context model on planes (N, S, h, w), but for a tenth to measure it on, and write the model file."""
     held_out, planes = planes[: len(planes) // 10], planes[len(planes) // 10 :]
     context = train_context(planes, model.config.codebook_size, steps)
     tables = frequencies(count_contexts(planes, model.config.codebook_size) + PRIOR)
     out.parent.mkdir(parents=True, exist_ok=True)
-    notes = {"steps": str(state["step"]), "hours": f"{state['seconds'] / 3600:.2f}"}
-    notes |= {
-        f"bits_{name}": f"{value:.3f}" for name, value in bits_per_position(context, tables, held_out).items()
-    }
+    bits = bits_per_position(context, tables, held_out)
+    notes = notes | {f"bits_{name}": f"{value:.3f}" for name, value in bits.items()}
     return save_model(out, model, tables, context.export(), notes, realistic)
 
 
@@ -100,29 +139,29 @@ def count_contexts(planes: Tensor, codebook_size: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def order_codewords(model: VQGAN) -> None:
-    """Sort every codebook so that each run of sqrt(K) codewords holds neighbours, codeword 0 in its place.
+def order_codewords(model: VQGAN | TamingVQGAN) -> None:
+    """Sort every codebook so that each group of the context model holds neighbours, codeword 0 in its place.
 
     The context model codes an index as group and member; groups of like codewords are easier to foresee.
     """
     quantizer = model.quantizer
-    groups = round(quantizer.codebooks.shape[1] ** 0.5)
+    groups, _ = split(quantizer.codebooks.shape[1])
     for stage, codebook in enumerate(quantizer.codebooks):
-        order = torch.cat([*_halves(codebook, torch.arange(len(codebook)), groups)]).view(groups, -1)
+        order = torch.cat(_parted(codebook, torch.arange(len(codebook)), groups)).view(groups, -1)
         home = int((order == 0).any(1).nonzero())
         order = order.roll(-home, 0)
         first = order[0]
         order[0] = torch.cat([first[first == 0], first[first != 0]])
-        quantizer.codebooks[stage] = codebook[order.flatten()]
-        quantizer.bits[stage] = quantizer.bits[stage][:, order.flatten()]
+        quantizer.reorder(stage, order.flatten())
 
 
-def _halves(codebook: Tensor, members: Tensor, parts: int) -> list[Tensor]:
-    """Split along the first principal axis into two equal halves, again and again."""
+def _parted(codebook: Tensor, members: Tensor, parts: int) -> list[Tensor]:
+    """Split into equal parts: along the first principal axis into two halves, again and again."""
     if parts == 1:
         return [members]
     vectors = codebook[members] - codebook[members].mean(0)
     axis = torch.linalg.eigh(vectors.T @ vectors).eigenvectors[:, -1]
     ordered = members[(vectors @ axis).argsort()]
-    middle = len(ordered) // 2
-    return _halves(codebook, ordered[:middle], parts // 2) + _halves(codebook, ordered[middle:], parts // 2)
+    half = parts // 2
+    middle = len(ordered) // parts * half
+    return _parted(codebook, ordered[:middle], half) + _parted(codebook, ordered[middle:], parts - half)

@@ -1,0 +1,96 @@
+"""Context models for model files that are there, imported ones among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from tests.evaluation.pictures import scene
+from tests.taming.reference import Published
+from tests.taming.test_import import SMALL, imported
+from vqcodec.codec import Codec
+from vqcodec.coding import ContextCoder, TableCoder
+from vqcodec.errors import ModelError
+from vqcodec.model import VQGAN, ModelConfig
+from vqcodec.training.commands import train_context_command
+from vqcodec.weights import frequencies, load_model, save_model
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    for seed in range(3):
+        scene(256, 256, seed).save(folder / f"{seed}.png")
+    return folder
+
+
+def trained(model: Path, photographs: Path, steps: int = 40) -> Path:
+    out = model.with_name("with_context.safetensors")
+    arguments = [
+        str(model),
+        "--data",
+        str(photographs),
+        "-o",
+        str(out),
+        "--crops",
+        "20",
+        "--steps",
+        str(steps),
+    ]
+    result = CliRunner().invoke(train_context_command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert load_model(out).model_id.hex() in result.output
+    return out
+
+
+@pytest.mark.parametrize("config", [SMALL["f8, 256"], SMALL["f8, gumbel"]], ids=["256", "gumbel, 8192"])
+def test_an_imported_model_makes_smaller_files(config: Published, photographs: Path, tmp_path: Path) -> None:
+    path = imported(tmp_path, config)
+    plain, codec = Codec.load(path), Codec.load(trained(path, photographs))
+    assert isinstance(plain.coder, TableCoder)
+    assert isinstance(codec.coder, ContextCoder)
+    assert codec.coder.model.groups * codec.coder.model.members == config.n_embed
+    picture = scene(200, 120, seed=5)
+    data = codec.compress(picture, quality=100)
+    planes = codec.unpack(data)
+    assert len(data) < 0.9 * len(plain.compress(picture, quality=100))
+    assert codec.bits(planes).sum() / 8 == pytest.approx(len(data), abs=40)
+    with pytest.raises(ModelError, match="made with model"):
+        plain.decompress(data)
+
+    # The nearest codewords are the same ones under other numbers, and so are the pictures.
+    latents = plain.latents(np.asarray(picture))
+    before, after = plain.quantize(latents, 0), codec.quantize(latents, 0)
+    assert not np.array_equal(before, after)
+    assert np.array_equal(plain.render(before), codec.render(after))
+
+
+def test_a_model_of_this_family_is_given_another_context_model(photographs: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = VQGAN(ModelConfig(3, 48, 6, (8, 8, 8), (1, 1, 1), (8, 8, 8), (1, 1, 1)))
+    path = tmp_path / "small.safetensors"
+    save_model(path, network, frequencies(np.ones((3, 2, 48))), notes={"steps": "7"})
+    once = trained(path, photographs, steps=5)
+    file = load_model(once)
+    assert file.notes["steps"] == "7"
+    assert float(file.notes["bits_context"]) > 0
+    again = load_model(trained(once, photographs, steps=5))
+    # What has been put in order stays as it is.
+    assert torch.equal(file.model.quantizer.codebooks, again.model.quantizer.codebooks)
+    assert torch.equal(file.model.quantizer.bits, again.model.quantizer.bits)
+
+
+def test_faults_are_one_line(photographs: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(photographs), "-o", str(tmp_path / "out.safetensors")]
+    result = CliRunner().invoke(train_context_command, [str(tmp_path / "none.safetensors"), *arguments])
+    assert isinstance(result.exception, ModelError)
+    network = VQGAN(ModelConfig(1, 47, 6, (8, 8, 8), (1, 1, 1), (8, 8, 8), (1, 1, 1)))
+    save_model(tmp_path / "prime.safetensors", network, frequencies(np.ones((1, 2, 47))))
+    result = CliRunner().invoke(train_context_command, [str(tmp_path / "prime.safetensors"), *arguments])
+    assert result.exit_code == 1
+    assert "47 codewords cannot be split" in result.output
+    assert not (tmp_path / "out.safetensors").exists()
