@@ -114,7 +114,7 @@ def read(data, *, allow_truncated: bool = False, verify_payload: bool = True) ->
         raise Truncated(f"the file ends inside its payload (missing bytes: {missing})", missing)
     for chunk in parts:
         if not chunk.intact and not chunk.missing:
-            raise CorruptChunk(f"the checksum of chunk {chunk.name} is wrong")
+            raise CorruptChunk(_fault(chunk))
     return _container(header, parts, [])
 
 
@@ -130,7 +130,7 @@ def salvage(data) -> Container:
     view = memoryview(data).cast("B")
     header = read_header(view)
     parts = read_chunks(view, verify_payload=True)
-    damaged = [f"the checksum of chunk {chunk.name} is wrong" for chunk in parts if not chunk.intact]
+    damaged = [_fault(chunk) for chunk in parts if not chunk.intact]
     return _container(header, [chunk for chunk in parts if chunk.intact or chunk is parts[-1]], damaged)
 
 
@@ -162,6 +162,12 @@ def info(data) -> dict:
         "missing_bytes": container.missing,
         "complete_stages": int(container.payload.complete.min()),
     }
+
+
+def _fault(chunk: Chunk) -> str:
+    if chunk.missing:
+        return f"chunk {chunk.name} is cut short (missing bytes: {chunk.missing})"
+    return f"the checksum of chunk {chunk.name} is wrong"
 
 
 def _container(header: Header, parts: list[Chunk], damaged: list[str]) -> Container:

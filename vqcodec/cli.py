@@ -20,7 +20,8 @@ Exit codes:
   1  anything else, or faults of several kinds
   2  wrong usage
   3  an input is not there or not a picture
-  4  a .vqc file is damaged; of a truncated one the coarser picture is written
+  4  a .vqc file is damaged; of a truncated one the coarser picture is written, and with --conceal a picture of any
+     whose tiles are not all lost
   5  the model is missing, or not the one the file was made with
   6  the size asked for cannot be reached
   7  an output cannot be written, or exists already
@@ -41,6 +42,11 @@ _ELSEWHERE = {
     ),
     "train": ("vqcodec.training.commands", "train_command", "Train a model on folders of photographs."),
     "release": ("vqcodec.training.commands", "release_command", "Make a model file of a training run."),
+    "train-context": (
+        "vqcodec.training.commands",
+        "train_context_command",
+        "Give a model, such as an imported one, a context model.",
+    ),
     "codebook": (
         "vqcodec.codebook.command",
         "codebook_command",
@@ -176,6 +182,11 @@ def compress(ctx: click.Context, **options: Any) -> None:
     type=click.Choice(["1", "1/2", "1/4", "1/8"]),
     default="1",
     help="Smaller preview, for less memory.",
+)
+@click.option(
+    "--conceal",
+    is_flag=True,
+    help="Of a damaged file, make up what cannot be read, and say which tiles those are.",
 )
 @click.option(
     "--reference", type=click.Path(path_type=Path), metavar="FILE", help="Picture to tell the PSNR against."

@@ -17,12 +17,13 @@ import bitstream
 from bitstream import Header, Tile
 from vqcodec import image as images
 from vqcodec.coding import ContextCoder, IndexCoder, TableCoder
-from vqcodec.decoding import Excerpt, read_excerpt
-from vqcodec.errors import ImageError, LossWarning, ModelError, TargetError
+from vqcodec.decoding import Excerpt, read_damaged, read_excerpt
+from vqcodec.errors import ConcealedWarning, ImageError, LossWarning, ModelError, TargetError
 from vqcodec.model import VQGAN
 from vqcodec.model.context import ContextModel
 from vqcodec.parallel import in_parallel, torch_threads, usable_cores
 from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_PRICE, TOLERANCE, lagrangian, search
+from vqcodec.sampling import conceal as fill_in
 from vqcodec.strips import Strips
 from vqcodec.weights import ModelFile, load_model
 from vqcodec.windows import Box, Windows
@@ -295,6 +296,7 @@ class Codec:
         region: tuple[int, int, int, int] | None = None,
         scale: int = 1,
         allow_truncated: bool = False,
+        conceal: bool = False,
         max_pixels: int | None = MAX_PIXELS,
         progress: Callable[[float], None] | None = None,
     ) -> Image.Image:
@@ -309,18 +311,25 @@ class Codec:
             scale: 1, 2, 4 or 8; a smaller preview, for less memory in about the same time.
             allow_truncated: give what there is of a truncated file, with a `LossWarning`: the stages that are
                 complete everywhere, at least the first, and grey where even that is missing.
+            conceal: give a picture of a damaged or truncated file too, with a `ConcealedWarning` that names the tiles
+                that are not all there. What they lack is made up (`vqcodec.sampling`), the same each time. Other tiles
+                have the pixels that they would have, except within `Codec.model.halo` latent positions of such a
+                tile, and everywhere where the model `blends`. Damaged metadata and alpha are left out.
             max_pixels: render at most this many, `None` for any number.
             progress: called now and then with the share that is done, 0..1.
 
         Raises:
-            bitstream.BitstreamError: the file is damaged, truncated or too large.
+            bitstream.BitstreamError: the file is damaged, truncated or too large, or there is nothing to conceal with.
             vqcodec.errors.ModelError: it was made with another model.
             ValueError: the region is not inside the picture or does not begin at a multiple of the scale, or
                 stages or scale are not as above.
         """
         if scale not in (1, 2, 4, 8) or (stages is not None and stages < 1):
             raise ValueError(f"scale {scale} is not 1, 2, 4 or 8, or stages {stages} is below 1")
-        container = bitstream.read(data, allow_truncated=allow_truncated, verify_payload=region is None)
+        if conceal:
+            container = bitstream.salvage(data)
+        else:
+            container = bitstream.read(data, allow_truncated=allow_truncated, verify_payload=region is None)
         header = container.header
         self._check(header)
         x, y, width, height = region or (0, 0, header.width, header.height)
@@ -340,7 +349,13 @@ class Codec:
             max(x // step - halo, 0),
             min(-(-(x + width) // step) + halo, columns),
         )
-        excerpt = read_excerpt(container, self.coder, box, stages)
+        if conceal:
+            excerpt = read_damaged(container, self.coder, box, stages)
+            fill_in(self, excerpt)
+            if faults := [*container.damaged, *(tile.in_words(step) for tile in excerpt.damaged)]:
+                warnings.warn("damaged: " + "; ".join(faults), ConcealedWarning, stacklevel=2)
+        else:
+            excerpt = read_excerpt(container, self.coder, box, stages)
         alpha = container.alpha(y, height)
         if alpha is not None:
             alpha = alpha[:, x : x + width]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bitstream import BitstreamError
-from vqcodec.errors import TruncatedWarning, VqcodecError, WriteError
+from vqcodec.errors import ConcealedWarning, TruncatedWarning, VqcodecError, WriteError
 from vqcodec.paths import Task
 
 # Exit codes; those of `VqcodecError` are with its classes.
@@ -146,7 +146,7 @@ class Console:
     ) -> None:
         name = getattr(self._current, "name", None)
         text = " ".join(str(message).split())
-        if issubclass(category, TruncatedWarning):
+        if issubclass(category, (TruncatedWarning, ConcealedWarning)):
             self._codes.add(CORRUPT)
         if name:
             self._current.warnings.append(text)

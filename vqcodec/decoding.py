@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from bitstream import Container, Truncated
+from bitstream import BitstreamError, Container, Header, IndexMismatch, Truncated
 from vqcodec.coding import IndexCoder
 from vqcodec.errors import TruncatedWarning
 from vqcodec.windows import Box
+
+
+@dataclass(frozen=True)
+class DamagedTile:
+    """A tile that cannot be read to the end.
+
+    Attributes:
+        number: of the tile, in raster order.
+        place: its row and column in the grid of tiles.
+        box: its latent positions in the picture.
+        intact: how many of its stages can be read.
+    """
+
+    number: int
+    place: tuple[int, int]
+    box: Box
+    intact: int
+
+    def in_words(self, step: int) -> str:
+        """The tile by its pixels, of which a latent position has `step` along each side, and what is made up in it."""
+        size = f"{step * (self.box.right - self.box.left)}x{step * (self.box.bottom - self.box.top)}"
+        what = f"its stages from {self.intact + 1} on" if self.intact else "all of it"
+        return f"tile {self.number} ({size} pixels at {step * self.box.left},{step * self.box.top}): {what} made up"
+
+    def inside(self, box: Box) -> Box:
+        """Its part of a rectangle of the picture, counted from that rectangle's corner."""
+        return Box(
+            max(self.box.top - box.top, 0),
+            min(self.box.bottom, box.bottom) - box.top,
+            max(self.box.left - box.left, 0),
+            min(self.box.right, box.right) - box.left,
+        )
 
 
 @dataclass
@@ -21,11 +54,13 @@ class Excerpt:
         box: the rectangle.
         planes: (stages, box height, box width) uint16; zero where nothing is there.
         missing: tiles of the rectangle of which a truncated file holds nothing.
+        damaged: tiles whose planes are zero from some stage on, which `vqcodec.sampling.conceal` can fill.
     """
 
     box: Box
     planes: np.ndarray
     missing: list[Box]
+    damaged: list[DamagedTile] = field(default_factory=list)
 
 
 def read_excerpt(
@@ -46,12 +81,7 @@ def read_excerpt(
         bitstream.BitstreamError: the tiles are damaged, or nothing of them is there.
     """
     header = container.header
-    rows, columns = header.grid
-    box = box or Box(0, rows, 0, columns)
-    step = 1 << header.downsample_log2
-    left, top = step * box.left, step * box.top
-    right, bottom = min(step * box.right, header.width), min(step * box.bottom, header.height)
-    numbers = header.tiles_in(left, top, right - left, bottom - top)
+    box, numbers = _tiles_of(header, box)
     complete = container.payload.complete[numbers]
     wanted = min(stages or header.stages, header.stages)
     there = max(1, min(wanted, int(complete.min())))
@@ -66,25 +96,85 @@ def read_excerpt(
         if len(found) < len(numbers):
             message += f", and nothing of {len(numbers) - len(found)} of {len(numbers)} tiles"
         warnings.warn(message, TruncatedWarning, stacklevel=3)
-    tiles = [header.tile(number) for number in numbers]
-    # Whole tiles first, then the rectangle cut out of them.
-    origin, end = tiles[0], tiles[-1]
-    planes = np.zeros(
-        (there, end.top + end.rows - origin.top, end.left + end.columns - origin.left), np.uint16
-    )
     readers = [container.payload.tile(number, there) for number in found]
-    shapes = [(header.tile(number).rows, header.tile(number).columns) for number in found]
-    for number, part in zip(found, coder.decode(readers, shapes), strict=True):
-        tile = header.tile(number)
-        top, left = tile.top - origin.top, tile.left - origin.left
-        planes[:, top : top + tile.rows, left : left + tile.columns] = part
-    rows, columns = (
-        slice(box.top - origin.top, box.bottom - origin.top),
-        slice(box.left - origin.left, box.right - origin.left),
-    )
-    missing = [
-        Box(tile.top, tile.top + tile.rows, tile.left, tile.left + tile.columns)
-        for number, tile in zip(numbers, tiles, strict=True)
-        if number not in found
-    ]
-    return Excerpt(box, planes[:, rows, columns], missing)
+    parts = dict(zip(found, coder.decode(readers, [_shape(header, number) for number in found]), strict=True))
+    planes = _assembled(header, numbers, parts, there, box)
+    missing = [_box(header, number) for number in numbers if number not in parts]
+    return Excerpt(box, planes, missing)
+
+
+def read_damaged(
+    container: Container, coder: IndexCoder, box: Box | None = None, stages: int | None = None
+) -> Excerpt:
+    """As `read_excerpt`, but of each tile as many stages as can be read, and as many in all as the best of them has.
+
+    Args:
+        container: what `bitstream.salvage` found in the file.
+        coder, box, stages: as of `read_excerpt`.
+
+    Raises:
+        bitstream.BitstreamError: no tile can be read.
+    """
+    header = container.header
+    box, numbers = _tiles_of(header, box)
+    wanted = min(stages or header.stages, header.stages)
+    parts: dict[int, np.ndarray] = {}
+    faults: list[BitstreamError] = []
+    for number in numbers:
+        count = min(wanted, int(container.payload.complete[number]))
+        if count == 0:
+            faults.append(Truncated("the file ends inside its first stage", container.missing))
+        while count:
+            reader = container.payload.tile(number, count)
+            try:
+                parts[number] = coder.decode([reader], [_shape(header, number)])[0]
+                break
+            except IndexMismatch as error:
+                # The stages before the one that does not match its check are right.
+                faults.append(error)
+                count = error.stage
+    if not parts:
+        raise faults[0]
+    there = max(len(part) for part in parts.values())
+    damaged = []
+    for number in numbers:
+        intact = len(parts.get(number, ()))
+        if intact < there:
+            place = divmod(number, header.tile_grid[1])
+            damaged.append(DamagedTile(number, place, _box(header, number), intact))
+    return Excerpt(box, _assembled(header, numbers, parts, there, box), [], damaged)
+
+
+def _tiles_of(header: Header, box: Box | None) -> tuple[Box, list[int]]:
+    """The rectangle, by default that of the picture, and the numbers of the tiles that it touches."""
+    rows, columns = header.grid
+    box = box or Box(0, rows, 0, columns)
+    step = 1 << header.downsample_log2
+    left, top = step * box.left, step * box.top
+    right, bottom = min(step * box.right, header.width), min(step * box.bottom, header.height)
+    return box, header.tiles_in(left, top, right - left, bottom - top)
+
+
+def _assembled(
+    header: Header, numbers: Sequence[int], parts: dict[int, np.ndarray], stages: int, box: Box
+) -> np.ndarray:
+    """Planes (stages, h, w) of a rectangle from those of tiles, zero where nothing is there."""
+    # Whole tiles first, then the rectangle cut out of them.
+    origin, end = _box(header, numbers[0]), _box(header, numbers[-1])
+    planes = np.zeros((stages, end.bottom - origin.top, end.right - origin.left), np.uint16)
+    for number, part in parts.items():
+        tile = _box(header, number)
+        rows = slice(tile.top - origin.top, tile.bottom - origin.top)
+        planes[: len(part), rows, tile.left - origin.left : tile.right - origin.left] = part
+    rows = slice(box.top - origin.top, box.bottom - origin.top)
+    return planes[:, rows, box.left - origin.left : box.right - origin.left]
+
+
+def _box(header: Header, number: int) -> Box:
+    tile = header.tile(number)
+    return Box(tile.top, tile.top + tile.rows, tile.left, tile.left + tile.columns)
+
+
+def _shape(header: Header, number: int) -> tuple[int, int]:
+    tile = header.tile(number)
+    return tile.rows, tile.columns

@@ -49,3 +49,7 @@ class LossWarning(UserWarning):
 
 class TruncatedWarning(LossWarning):
     """A truncated file is shown as far as it goes."""
+
+
+class ConcealedWarning(LossWarning):
+    """Parts of a damaged file are made up or left out."""

@@ -69,6 +69,7 @@ class Decompression:
     stages: int | None = None
     region: tuple[int, int, int, int] | None = None
     scale: int = 1
+    conceal: bool = False
     max_pixels: int | None = None
     kind: str | None = None
     overwrite: bool = False
@@ -87,6 +88,7 @@ class Decompression:
                     region=self.region,
                     scale=self.scale,
                     allow_truncated=True,
+                    conceal=self.conceal,
                     max_pixels=self.max_pixels,
                     progress=progress,
                 )

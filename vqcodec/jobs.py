@@ -47,6 +47,7 @@ def decompress_files(
     stages: int | None,
     region: tuple[int, int, int, int] | None,
     scale: int,
+    conceal: bool,
     reference: Path | None,
     max_megapixels: float,
     force: bool,
@@ -59,7 +60,7 @@ def decompress_files(
         raise RequestError("--reference is for one file")
     kinds = {format_of(task.target.suffix) for task in tasks if task.target}
     kind = format_of(new_suffix) if suffix or not kinds else kinds.pop()
-    work = Decompression(stages, region, scale, _pixels(max_megapixels), kind, force, reference)
+    work = Decompression(stages, region, scale, conceal, _pixels(max_megapixels), kind, force, reference)
     return _run(tasks, work, engine="local", **batch)
 
 
