@@ -259,6 +259,11 @@ def test_checkpoints_that_are_none_are_refused(tmp_path: Path) -> None:
     assert "cannot read the checkpoint" in refused(tmp_path, paths)
 
 
+def test_an_old_torch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.serialization, "get_unsafe_globals_in_checkpoint")
+    assert "takes PyTorch 2.6, and this is " in refused(tmp_path, written(tmp_path, SMALL["f16, 1024"]))
+
+
 def test_a_configuration_comes_back_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text(FULL["f8, gumbel"].yaml(), encoding="utf-8")
     config = read_config(tmp_path / "model.yaml")

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from vqcodec.errors import ModelError
 
@@ -31,8 +30,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """The state dictionary of a checkpoint: what is under `state_dict`, or the whole file if it is one itself.
 
     Raises:
-        ModelError: the file cannot be read, or only by running code from it.
+        ModelError: the file cannot be read, or only by running code from it, or PyTorch is too old.
     """
+    try:
+        from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+    except ImportError as error:
+        # Besides, checkpoints can make older ones run code in spite of `weights_only` (CVE-2025-32434).
+        raise ModelError(
+            f"{path}: to read checkpoints safely takes PyTorch 2.6, and this is {torch.__version__}"
+        ) from error
     try:
         foreign = get_unsafe_globals_in_checkpoint(path)
         with safe_globals([(_Inert, name) for name in foreign]):
