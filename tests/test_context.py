@@ -118,6 +118,16 @@ def test_equals_plain_integer_arithmetic(codec, kind):
         np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.parametrize("kind", ["photograph", "random"])
+def test_products_of_bytes_and_of_floats_are_the_same(codec, kind):
+    """Processors without instructions for products of bytes take floats."""
+    planes = planes_of(kind, codec)
+    floats = ContextModel(model_of(codec).weights)
+    floats._bytes = None
+    for got, wanted in zip(walk(floats, planes), walk(model_of(codec), planes), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
 @pytest.mark.parametrize("shape", [(1, 14), (11, 1), (1, 1)])
 def test_equals_plain_integer_arithmetic_in_a_single_row_or_column(codec, shape):
     planes = planes_of("random", codec, 1)[..., : shape[0], : shape[1]]
@@ -191,6 +201,7 @@ def test_does_not_depend_on_threads_kernels_or_precision(codec, kind):
         with torch.backends.mkldnn.flags(enabled=False):
             assert_same(walk(model, planes), wanted)
         double = ContextModel(model.weights)
+        double._bytes = None
         double.factors = {name: factor.double() for name, factor in double.factors.items()}
         torch.set_default_dtype(torch.float64)
         assert_same(walk(double, planes), wanted)

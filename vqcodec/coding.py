@@ -12,7 +12,7 @@ from vqcodec.model.context import ContextModel, ContextState
 
 # Tiles of one shape are coded side by side, so that the context model works on large matrices; more at once
 # would only take memory.
-TILES_AT_ONCE = 16
+TILES_AT_ONCE = 4
 
 
 class IndexCoder(Protocol):

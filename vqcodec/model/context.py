@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 WEIGHT_BITS = 6  # a weight of 1.0 is 2**6
+_HALF = 1 << WEIGHT_BITS - 1  # added before a shift, so that it rounds
 UNIT = 16  # an activation or a logit of 1.0 is 16
 ACTIVATION_MAX = 127
 FREQUENCY_SUM = 1 << 16
@@ -101,6 +102,14 @@ class ContextModel:
         self.factors = {
             name: tensor.float() for name, tensor in weights.tensors().items() if name in EIGHT_BIT
         }
+        self._bytes = None
+        if _bytes_are_exact():
+            self._bytes = {
+                name: factor.to(torch.int8).transpose(1, 2).contiguous()
+                for name, factor in self.factors.items()
+                if name != "embedding"
+            }
+        self.embedding = weights.embedding.to(torch.int8)
         self.exp = exp_table()
 
     @torch.inference_mode()
@@ -110,14 +119,54 @@ class ContextModel:
 
     def frequencies(self, logits: Tensor) -> np.ndarray:
         """Turn logits (n, A) int32 into frequencies (n, A) int32 of at least 1 that sum to 2**16."""
-        distance = (logits.amax(1, keepdim=True) - logits).clamp_(max=len(self.exp) - 1)
-        mass = self.exp[distance]
+        largest, place = logits.max(1, keepdim=True)
+        distance = (largest - logits).clamp_(max=len(self.exp) - 1)
+        mass = self.exp.index_select(0, distance.flatten()).view_as(distance)
         # mass <= 2**14 and reciprocal <= 2**16, so the product fits into 31 bits.
-        reciprocal = (FREQUENCY_SUM - logits.shape[1]) * EXP_ONE // mass.sum(1, keepdim=True)
-        result = ((mass * reciprocal.to(torch.int32)) >> 14) + 1
-        left = FREQUENCY_SUM - result.sum(1, keepdim=True)
-        result.scatter_add_(1, mass.argmax(1, keepdim=True), left.to(torch.int32))
-        return result.numpy()
+        total = mass.sum(1, keepdim=True, dtype=torch.int32)
+        reciprocal = (FREQUENCY_SUM - logits.shape[1]) * EXP_ONE // total
+        result = mass.mul_(reciprocal).bitwise_right_shift_(14).add_(1)
+        left = FREQUENCY_SUM - result.sum(1, keepdim=True, dtype=torch.int32)
+        return result.scatter_add_(1, place, left).numpy()
+
+    def layer(
+        self, inputs: Tensor, factor: str, bias: str, stage: int, group: Tensor | None = None
+    ) -> Tensor:
+        """A matrix product (n, N) int32 of inputs (n, K) int8, with bias, shifted back to units of its inputs.
+
+        Args:
+            inputs: activations or sums of embeddings.
+            factor, bias: names of the weights.
+            stage: which of them.
+            group: (n,), where the bias depends on it.
+        """
+        biases = getattr(self.weights, bias)[stage] + _HALF
+        total = self.product(inputs, factor, stage)
+        total += biases if group is None else biases.index_select(0, group)
+        return total.bitwise_right_shift_(WEIGHT_BITS)
+
+    def product(self, inputs: Tensor, factor: str, stage: int) -> Tensor:
+        """A matrix product (n, N) int32 of inputs (n, K) int8 by itself."""
+        if self._bytes is not None:
+            return torch._int_mm(inputs, self._bytes[factor][stage])
+        return _product(inputs, self.factors[factor][stage])
+
+
+def _bytes_are_exact() -> bool:
+    """Whether products of 8-bit integers are fast here, and exact.
+
+    Without instructions for them, oneDNN adds pairs of products in 16 bits, which is too few.
+    """
+    # Before torch 2.12 there is no way to ask for the instructions.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    if not any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
+        return False
+    if not hasattr(torch, "_int_mm"):
+        return False
+    largest = torch.full((64, 128), ACTIVATION_MAX, dtype=torch.int8)
+    signs = torch.tensor([[1], [-1]]).repeat(32, 1).to(torch.int8)
+    expected = (signs * largest).float() @ largest.float().T
+    return torch.equal(torch._int_mm(signs * largest, largest.T.contiguous()).float(), expected)
 
 
 class ContextState:
@@ -132,10 +181,15 @@ class ContextState:
         self.shape = count, rows, columns
         parity = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
         self.passes = [(parity == which).flatten().nonzero().flatten() for which in (0, 1)]
-        channels = model.channels
         # One position of zeros around every tile: outside, nothing is known.
-        self.before = torch.zeros(count, rows + 2, columns + 2, channels)
-        self.current = torch.zeros(count, rows + 2, columns + 2, channels)
+        padded = count, rows + 2, columns + 2
+        self.before = torch.zeros(*padded, model.channels, dtype=torch.int16)
+        self.current = torch.zeros(*padded, model.channels, dtype=torch.int8)
+        # Where the positions of both passes stand among all positions, and among those of the padded tiles.
+        inside = torch.arange(math.prod(padded)).view(padded)[:, 1:-1, 1:-1].flatten(1)
+        tiles = rows * columns * torch.arange(count)[:, None]
+        self._rows = [(tiles + positions).flatten() for positions in self.passes]
+        self._places = [inside[:, positions].flatten() for positions in self.passes]
         self.stage = 0
         self.which = 0
         self._base: Tensor | None = None
@@ -144,42 +198,31 @@ class ContextState:
     @torch.inference_mode()
     def group_frequencies(self) -> np.ndarray:
         """Frequencies (n, G) of the groups at the positions of the current pass."""
-        model, stage = self.model, self.stage
-        weights, factors = model.weights, model.factors
-        count = self.shape[0]
+        model, stage, rows = self.model, self.stage, self._rows[self.which]
         if self.which == 0:
-            patches = _patches(self.before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD)
-            self._base = (patches @ factors["w1"][stage].T).view(count, -1, weights.b1.shape[-1])
-        total = self._base[:, self.passes[self.which]]
+            before = self.before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX).to(torch.int8)
+            self._base = model.product(_patches(before, NEIGHBOURHOOD), "w1", stage)
+        total = self._base.index_select(0, rows)
         if self.which == 1:
-            known = _patches(self.current, CROSS).view(count, self.shape[1] * self.shape[2], -1)
-            total = total + known[:, self.passes[1]] @ factors["v1"][stage].T
-        total = total.flatten(0, 1).to(torch.int32) + weights.b1[stage, self.which]
-        hidden = _activate(total)
-        hidden = _activate(_product(hidden, factors["w2"][stage]) + weights.b2[stage])
-        self._hidden = hidden
-        return model.frequencies(_shift(_product(hidden, factors["wg"][stage]) + weights.bg[stage]))
+            known = _patches(self.current, CROSS).index_select(0, rows)
+            total += model.product(known, "v1", stage)
+        hidden = _clamped(_shift(total + model.weights.b1[stage, self.which]))
+        self._hidden = _clamped(model.layer(hidden, "w2", "b2", stage))
+        return model.frequencies(model.layer(self._hidden, "wg", "bg", stage))
 
     @torch.inference_mode()
     def member_frequencies(self, groups: np.ndarray) -> np.ndarray:
         """Frequencies (n, M) of the members, given the groups (n,)."""
-        weights, factors, stage = self.model.weights, self.model.factors, self.stage
+        model, stage = self.model, self.stage
         group = torch.from_numpy(groups).long()
-        hidden = _activate(_product(self._hidden, factors["w3"][stage]) + weights.e3[stage][group])
-        return self.model.frequencies(
-            _shift(_product(hidden, factors["wm"][stage]) + weights.bm[stage][group])
-        )
+        hidden = _clamped(model.layer(self._hidden, "w3", "e3", stage, group))
+        return model.frequencies(model.layer(hidden, "wm", "bm", stage, group))
 
     @torch.inference_mode()
     def update(self, indices: np.ndarray) -> None:
         """Take in the indices (n,) of the current pass, and go to the next pass or stage."""
-        count, rows, columns = self.shape
-        embedded = self.model.factors["embedding"][self.stage][torch.from_numpy(indices).long()]
-        inside = self.current[:, 1:-1, 1:-1]
-        # Of a single row or column, reshaping alone would be a view of itself.
-        plane = inside.clone(memory_format=torch.contiguous_format).view(count, rows * columns, -1)
-        plane[:, self.passes[self.which]] = embedded.view(count, -1, self.model.channels)
-        inside.copy_(plane.view_as(inside))
+        embedded = self.model.embedding[self.stage].index_select(0, torch.from_numpy(indices).long())
+        self.current.view(-1, self.model.channels).index_copy_(0, self._places[self.which], embedded)
         self.which += 1
         if self.which == 2:
             self.before += self.current
@@ -203,7 +246,12 @@ def _product(hidden: Tensor, factor: Tensor) -> Tensor:
 
 
 def _shift(total: Tensor) -> Tensor:
-    return (total + (1 << WEIGHT_BITS - 1)) >> WEIGHT_BITS
+    return (total + _HALF) >> WEIGHT_BITS
+
+
+def _clamped(total: Tensor) -> Tensor:
+    """Activations (int8) of a shifted sum, which is overwritten."""
+    return total.clamp_(0, ACTIVATION_MAX).to(torch.int8)
 
 
 def _activate(total: Tensor) -> Tensor:
