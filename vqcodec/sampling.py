@@ -22,11 +22,8 @@ from vqcodec.model.context import (
     ACTIVATION_MAX,
     CROSS,
     NEIGHBOURHOOD,
+    WEIGHT_BITS,
     ContextModel,
-    _activate,
-    _patches,
-    _product,
-    _shift,
 )
 from vqcodec.windows import Box
 
@@ -232,32 +229,35 @@ def _draw(
     """
     rows, columns = planes.shape[1:]
     parity = (np.add.outer(np.arange(rows), np.arange(columns)) + shift) % 2
-    before = torch.zeros(1, rows + 2, columns + 2, model.channels)
+    # One position of zeros around everything, as in `ContextState`.
+    before = torch.zeros(rows + 2, columns + 2, model.channels)
     for stage, (plane, hole) in enumerate(zip(planes, mask, strict=True)):
-        embedding = model.factors["embedding"][stage]
+        embedding = model.weights.embedding[stage].float()
         current = torch.zeros_like(before)
-        inside = current[0, 1:-1, 1:-1]
+        inside = current[1:-1, 1:-1]
         inside[:] = embedding[torch.from_numpy(plane)]
         guide = surroundings if stage == 0 and temperature else None
         begun = stage == 0 and surroundings
         rounds = 1 if stage else ROUNDS_INSIDE if surroundings else ROUNDS_FROM_NOTHING
         if not begun:
             inside[torch.from_numpy(hole.copy())] = 0
-        base = _patches(before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD).view(rows, columns, -1)
+        known_before = before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX)
         passes = [torch.from_numpy(np.argwhere(hole & (parity == which))).T for which in (0, 1)]
         for number in range(rounds):
             for which, (down, over) in enumerate(passes):
-                known = None
-                if begun or number or which:
-                    known = torch.cat([current[0, down + y, over + x] for y, x in CROSS], 1)
-                drawn = _draw_indices(
-                    model, stage, base[down, over], known, CANDIDATES if guide else 1, temperature, rng
-                )
+                base = _beside(known_before, down, over, NEIGHBOURHOOD)
+                known = _beside(current, down, over, CROSS) if begun or number or which else None
+                drawn = _draw_indices(model, stage, base, known, CANDIDATES if guide else 1, temperature, rng)
                 taken = _choose(guide.chances(down, over, drawn), 1.0, rng)[:, None] if guide else [[0]]
                 drawn = np.take_along_axis(drawn, np.broadcast_to(taken, (len(drawn), 1)), 1)[:, 0]
                 plane[down.numpy(), over.numpy()] = drawn
                 inside[down, over] = embedding[torch.from_numpy(drawn)]
-        before[0, 1:-1, 1:-1] += embedding[torch.from_numpy(plane)]
+        before[1:-1, 1:-1] += embedding[torch.from_numpy(plane)]
+
+
+def _beside(maps: Tensor, down: Tensor, over: Tensor, offsets: Sequence[tuple[int, int]]) -> Tensor:
+    """What stands beside n positions in padded maps (h + 2, w + 2, E), side by side: (n, len(offsets) * E)."""
+    return torch.cat([maps[down + y, over + x] for y, x in offsets], 1)
 
 
 def _draw_indices(
@@ -279,21 +279,28 @@ def _draw_indices(
         count: draws at each position.
         temperature, rng: as of `complete`.
     """
-    weights, factors = model.weights, model.factors
-    total = before @ factors["w1"][stage].T
+    weights = model.weights
+    total = before @ weights.w1[stage].float().T
     if known is not None:
-        total = total + known @ factors["v1"][stage].T
-    total = total.to(torch.int32) + weights.b1[stage, 0 if known is None else 1]
-    hidden = _activate(total)
-    hidden = _activate(_product(hidden, factors["w2"][stage]) + weights.b2[stage])
-    logits = _shift(_product(hidden, factors["wg"][stage]) + weights.bg[stage])
+        total = total + known @ weights.v1[stage].float().T
+    hidden = _shifted(total, weights.b1[stage, 0 if known is None else 1]).clamp(0, ACTIVATION_MAX)
+    hidden = _layer(hidden, weights.w2[stage], weights.b2[stage]).clamp(0, ACTIVATION_MAX)
+    logits = _layer(hidden, weights.wg[stage], weights.bg[stage])
     groups = _choose(model.frequencies(logits).repeat(count, 0), temperature, rng)
     group = torch.from_numpy(groups)
-    inputs = _product(hidden, factors["w3"][stage]).repeat_interleave(count, 0)
-    hidden = _activate(inputs + weights.e3[stage][group])
-    logits = _shift(_product(hidden, factors["wm"][stage]) + weights.bm[stage][group])
+    hidden = hidden.repeat_interleave(count, 0)
+    hidden = _layer(hidden, weights.w3[stage], weights.e3[stage][group]).clamp(0, ACTIVATION_MAX)
+    logits = _layer(hidden, weights.wm[stage], weights.bm[stage][group])
     members = _choose(model.frequencies(logits), temperature, rng)
     return (groups * model.members + members).reshape(-1, count)
+
+
+def _layer(inputs: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+    return _shifted(inputs.float() @ matrix.float().T, bias)
+
+
+def _shifted(total: Tensor, bias: Tensor) -> Tensor:
+    return (total.to(torch.int32) + bias + (1 << WEIGHT_BITS - 1)) >> WEIGHT_BITS
 
 
 def _choose(frequencies: np.ndarray, temperature: float, rng: np.random.Generator) -> np.ndarray:
