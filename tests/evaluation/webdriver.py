@@ -30,7 +30,9 @@ class Browser:
             raise RuntimeError("chromedriver did not start")
         self._url = f"http://127.0.0.1:{match[1]}/session"
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1000,900"]
-        arguments += ["--host-resolver-rules=MAP * ~NOTFOUND", "--disable-dev-shm-usage"]
+        arguments += ["--host-resolver-rules=MAP * ~NOTFOUND", "--disable-dev-shm-usage", "--disable-quic"]
+        arguments += ["--no-first-run", "--disable-background-networking", "--disable-component-update"]
+        arguments += ["--disable-sync"]
         wanted = {
             "goog:chromeOptions": {"binary": BROWSER, "args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
