@@ -118,6 +118,12 @@ class ResidualVectorQuantizer(nn.Module):
         codebook = self.codebooks[stage]
         return -2 * codebook, codebook.square().sum(1)
 
+    @torch.no_grad()
+    def reorder(self, stage: int, order: Tensor) -> None:
+        """Give the codewords of a stage new indices: codeword `order[i]` becomes codeword i."""
+        self.codebooks[stage] = self.codebooks[stage][order]
+        self.bits[stage] = self.bits[stage][:, order]
+
     def rate(self, indices: Tensor) -> Tensor:
         """Estimated rate of `indices` (N, s) int64 in bits, (N,)."""
         columns = list(indices.unbind(1))
