@@ -82,7 +82,9 @@ def write_pictures(comparisons: Sequence[Comparison], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         labels = [METRICS[name].label for name in BESIDE_PICTURES]
-        writer.writerow(["picture", "codec", "quality", "bytes", "bytes_against_vqcodec", "bpp", *labels])
+        writer.writerow(
+            ["picture", "bpp_asked", "codec", "quality", "bytes", "bytes_against_vqcodec", "bpp", *labels]
+        )
         for comparison in comparisons:
             pixels = comparison.original.width * comparison.original.height
             for version in comparison.versions:
@@ -90,7 +92,9 @@ def write_pictures(comparisons: Sequence[Comparison], path: Path) -> None:
                 numbers = [f"{ratio:.3f}", f"{version.size * 8 / pixels:.4f}"]
                 numbers += [f"{version.metrics[name]:.4g}" for name in BESIDE_PICTURES]
                 quality = f"{version.quality:g}"
-                writer.writerow([comparison.name, version.codec, quality, version.size, *numbers])
+                writer.writerow(
+                    [comparison.name, comparison.bpp, version.codec, quality, version.size, *numbers]
+                )
 
 
 def write_checks(checks: Sequence[Check], path: Path) -> None:

@@ -23,7 +23,7 @@ def coloured(name: str = "<photo>") -> Comparison:
         Version(codec, 50, size, Image.new("RGB", (300, 200), colour), {"psnr": 30.0})
         for codec, size, colour in (("red", 100, RED), ("blue & co", 101, BLUE), ("green", 102, GREEN))
     )
-    return Comparison(name, Image.new("RGB", (300, 200), GREY), versions)
+    return Comparison(name, 0.5, Image.new("RGB", (300, 200), GREY), versions)
 
 
 def test_a_page_refers_to_nothing_outside() -> None:
@@ -41,14 +41,16 @@ def test_a_peer_without_a_file_so_small_is_named() -> None:
     versions = [
         Version(name, 1, size, image, {}) for name, size in (("ours", 100), ("near", 103), ("far", 130))
     ]
-    text = slider(Comparison("x", image, tuple(versions)))
-    assert "The nearest file is larger: far (+30.0%)." in text
+    text = slider(Comparison("x", 12.0, image, tuple(versions)))
+    assert (
+        "ours has no file so small; this is its smallest. The nearest file is larger: far (+30.0%)." in text
+    )
     assert "<td>+3.0%</td>" in text
 
 
 def test_a_large_picture_is_shown_in_part_and_the_page_says_so() -> None:
     image = Image.new("RGB", (4000, 2000), GREY)
-    text = slider(Comparison("large", image, (Version("red", 1, 8, image, {}),)))
+    text = slider(Comparison("large", 1.0, image, (Version("red", 1, 8, image, {}),)))
     assert "The middle 2828x1414 of 4000x2000 pixels" in text
 
 

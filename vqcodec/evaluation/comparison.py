@@ -42,11 +42,13 @@ class Comparison:
 
     Attributes:
         name: of the picture.
+        bpp: rate that was asked for.
         original: RGB.
         versions: the codec under test first.
     """
 
     name: str
+    bpp: float
     original: Image.Image
     versions: tuple[Version, ...]
 
@@ -73,7 +75,7 @@ def compare(name: str, image: Image.Image, codecs: Sequence[Codec], bpp: float, 
     for codec, quality, file in files:
         decoded = codec.decompress(file).convert("RGB")
         versions.append(Version(codec.name, quality, len(file), decoded, scorer.score(reference, decoded)))
-    return Comparison(name, image, tuple(versions))
+    return Comparison(name, bpp, image, tuple(versions))
 
 
 @dataclass(frozen=True)
@@ -128,4 +130,4 @@ _scorer = lru_cache(Scorer)
 
 def _compare(task: ComparisonTask) -> Comparison:
     codecs = [_codec(name) for name in task.codecs]
-    return compare(str(task), read_image(task.path), codecs, task.bpp, _scorer(task.metrics))
+    return compare(task.name, read_image(task.path), codecs, task.bpp, _scorer(task.metrics))

@@ -83,7 +83,7 @@ def slider(comparison: Comparison) -> str:
         notes.append(f"The middle {width}x{height} of {original.width}x{original.height} pixels.")
     note = "".join(f'<p class="faint">{escape(text)}</p>\n' for text in notes if text)
     return f"""<section class="slider">
-<h3>{escape(comparison.name)}</h3>
+<h3>{escape(comparison.name)} at {comparison.bpp:g} bpp</h3>
 <div class="controls">
 <label>left {_select("left", [(n, t) for n, t, _ in pictures], tested.codec)}</label>
 <label>zoom {_select("zoom", [("fit", "fit"), ("1", "1:1"), ("2", "2:1")], "fit")}</label>
@@ -133,16 +133,18 @@ def _against_first(comparison: Comparison, version: Version) -> str:
 
 
 def _size_note(comparison: Comparison) -> str:
-    """Which codecs have no file of about the first one's size."""
+    """Which codecs have no file of about the size that was asked for."""
     first, *peers = comparison.versions
+    texts = []
+    if first.size * 8 > comparison.bpp * comparison.original.width * comparison.original.height:
+        texts.append(f"{first.codec} has no file so small; this is its smallest.")
     other = {"larger": [], "smaller": []}
     for peer in peers:
         if abs(peer.size / first.size - 1) > _NEARLY_EQUAL:
             kind = "larger" if peer.size > first.size else "smaller"
             other[kind].append(f"{peer.codec} ({_against_first(comparison, peer)})")
-    return " ".join(
-        f"The nearest file is {kind}: {', '.join(names)}." for kind, names in other.items() if names
-    )
+    texts += [f"The nearest file is {kind}: {', '.join(names)}." for kind, names in other.items() if names]
+    return " ".join(texts)
 
 
 def _shown_part(image: Image.Image) -> tuple[int, int, int, int]:

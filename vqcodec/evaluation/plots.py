@@ -41,7 +41,7 @@ def save_plots(curves: Sequence[Curve], folder: Path, title: str) -> list[Path]:
     metrics = drawn_metrics(curves)
     png, svg = folder / "rate-distortion.png", folder / "rate-distortion.svg"
     with _figure(curves, metrics, title) as figure:
-        figure.savefig(png, dpi=120)
+        figure.savefig(png, dpi=100)
         figure.savefig(svg, metadata={"Date": None})
     return [png, svg]
 

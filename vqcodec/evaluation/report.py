@@ -19,9 +19,10 @@ _NOTES = """<ul>
 patches at once; its error bars are standard errors from a bootstrap over the pictures.</li>
 <li>The backbone of a learned metric stands beside its name. Two values of one metric with different backbones
 cannot be compared.</li>
-<li>BD-rate: PCHIP interpolation of log rate over the metric. The share in brackets is how much of the
-range of both curves they have in common; a small one says little.</li>
-<li>Grey dashed curves were published by others on the same pictures, and not measured here.</li>
+<li>BD-rate: PCHIP interpolation of log rate over the metric, on the range that both curves reach. A small
+share of their whole range says little.</li>
+<li>Grey dashed curves were published by others and not measured here; they can only be compared where the
+pictures are the same.</li>
 </ul>"""
 
 
@@ -96,7 +97,8 @@ def report(
         f"<h1>{escape(title)}</h1>",
         f'<h2>Curves</h2>\n<div class="curves">{panels}</div>',
         f"<h2>Bytes of {escape(tested)} at equal quality</h2>",
-        "<p>BD-rate in per cent against each other codec: -50 means half the bytes, +100 twice.</p>",
+        "<p>BD-rate in per cent against each other codec: -50 means half the bytes, +100 twice. "
+        "In brackets the share of the range of both curves on which it was computed.</p>",
         _bd_table(curves, metrics),
         "<h2>Means</h2>",
         _mean_table(curves, metrics),
