@@ -162,6 +162,8 @@ def test_the_page_works_in_a_browser(model: Path, photographs: Path, tmp_path: P
         # Three of the whole picture, three per stage, and a sheet per stage.
         assert len(widths) == 3 + 3 * STAGES + STAGES
         assert all(widths)
+        facts = browser.run("return document.querySelector('dl').textContent")
+        assert "counted on 2 photographs at quality 50" in facts
         headings = browser.run("return [...document.querySelectorAll('h2, h3')].map(h => h.textContent)")
         assert headings == ["<scene>.png", "Codewords", "Stage 1", "Stage 2", "Stage 3"]
         maps = browser.run("return [...document.querySelectorAll('img.map')].map(i => i.naturalWidth)")

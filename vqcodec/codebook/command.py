@@ -59,7 +59,7 @@ def codebook_command(
     counts = count_usage(codec, photographs, lagrangian(quality)) if data else None
     dissected = [dissect(codec, path.name, _read(path), quality) for path in pictures]
     name = find_model(model).stem
-    page = codebook_page(codec, name, examine(codec, counts), dissected, len(photographs))
+    page = codebook_page(codec, name, examine(codec, counts), dissected, len(photographs), quality)
     with replacing(out, overwrite=True) as file:
         file.write(page.encode("utf-8"))
     click.echo(out)

@@ -25,7 +25,12 @@ _HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252,
 
 
 def codebook_page(
-    codec: Codec, name: str, stages: Sequence[Stage], pictures: Sequence[Dissection], photographs: int
+    codec: Codec,
+    name: str,
+    stages: Sequence[Stage],
+    pictures: Sequence[Dissection],
+    photographs: int,
+    quality: float,
 ) -> str:
     """The page as HTML.
 
@@ -35,10 +40,16 @@ def codebook_page(
         stages: all codebooks.
         pictures: those to take apart.
         photographs: number of photographs that the codewords were counted on.
+        quality: at which they were chosen there.
     """
     config = codec.config
     title = f"Codebooks of {name}"
-    counted = f"counted on {photographs} photographs" if photographs else "not counted: no photographs given"
+    counted = "not counted: no photographs given"
+    if photographs:
+        plural = "s" * (photographs > 1)
+        counted = (
+            f"counted on {photographs} photograph{plural} at quality {quality:g}; dead: never chosen there"
+        )
     facts = {
         "model": f"{name}, id {codec.model_id.hex()}, family {codec.model.family}",
         "codebooks": f"{config.stages} of {config.codebook_size} codewords with {config.latent_dim} channels",
@@ -97,7 +108,7 @@ def _stage(stage: Stage, codec: Codec) -> str:
     if stage.counts is not None:
         data["counts"] = stage.counts[stage.shown].tolist()
         data["total"] = int(stage.counts.sum())
-        order = "most used first"
+        order = "most used first, with a red frame if never chosen"
     caption = f"{len(stage.shown)} of {total} codewords, " if len(stage.shown) < total else ""
     parts = [
         f'<section class="codebook" id="stage-{stage.number}">',
