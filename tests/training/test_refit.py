@@ -28,7 +28,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(model: Path, photographs: Path, steps: int = 40) -> Path:
+def trained(model: Path, photographs: Path, steps: int = 20) -> Path:
     out = model.with_name("with_context.safetensors")
     arguments = [
         str(model),
@@ -47,7 +47,10 @@ def trained(model: Path, photographs: Path, steps: int = 40) -> Path:
     return out
 
 
-@pytest.mark.parametrize("config", [SMALL["f8, 256"], SMALL["f8, gumbel"]], ids=["256", "gumbel, 8192"])
+GUMBEL = Published(8192, 16, 16, 32, (1, 1, 1, 1, 1), (16,), gumbel=True, num_res_blocks=1)
+
+
+@pytest.mark.parametrize("config", [SMALL["f16, 1024"], GUMBEL], ids=["1024", "gumbel, 8192"])
 def test_an_imported_model_makes_smaller_files(config: Published, photographs: Path, tmp_path: Path) -> None:
     path = imported(tmp_path, config)
     plain, codec = Codec.load(path), Codec.load(trained(path, photographs))
