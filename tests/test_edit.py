@@ -137,3 +137,17 @@ def test_the_recolouring_example(codec: Codec, tmp_path: Path) -> None:
         for x in (result, module.pixels_of(other))
     ]
     assert kept[0] < 0.8 * kept[1]
+
+
+def test_the_text_example(codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mechanism, with weights of CLIP that have learned nothing: those that have would have to be downloaded."""
+    pytest.importorskip("open_clip", reason="needs open_clip_torch")
+    torch.manual_seed(0)
+    module = example("text")
+    monkeypatch.setattr(module, "STEPS", 2)
+    image = crop("temple.jpg", 96, 80)
+    image.save(tmp_path / "image.png")
+    module.main(str(tmp_path / "image.png"), "a harbour", str(tmp_path / "out.vqc"), "RN50", "")
+    picture = codec.decompress((tmp_path / "out.vqc").read_bytes())
+    assert picture.size == (96, 80)
+    assert not np.array_equal(picture, codec.decompress(codec.compress(image, quality=80)))
