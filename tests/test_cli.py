@@ -418,6 +418,34 @@ def test_a_reader_that_goes_away_is_no_traceback(here: Path) -> None:
     assert b"Traceback" not in err
 
 
+def completed(line: str) -> list[str]:
+    """What bash is told at a tab key after this line, once it has run what the help says."""
+    code = (
+        "import sys; from vqcodec.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: sys.exit('torch' in sys.modules)"
+    )
+    words = line.split(" ")
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "_VQCODEC_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+def test_the_tab_key_completes_commands_options_and_files_without_delay() -> None:
+    assert "plain,compress" in completed("vqcodec comp")
+    assert {"plain,decompress", "plain,info", "plain,train"} <= set(completed("vqcodec "))
+    assert "plain,--skip-existing" in completed("vqcodec compress --s")
+    for line in ("vqcodec compress pho", "vqcodec decompress -o ou", "vqcodec info a.vqc b"):
+        assert completed(line) == ["file," + line.split()[-1]]
+
+
 @pytest.mark.usefixtures("here")
 def test_help_is_quick_and_names_the_exit_codes(capsys: pytest.CaptureFixture) -> None:
     code = (

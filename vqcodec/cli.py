@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from vqcodec import __version__
 from vqcodec.errors import Interrupted, VqcodecError
@@ -78,6 +79,11 @@ class _Commands(click.Group):
             return getattr(importlib.import_module(module), attribute)
         return super().get_command(ctx, name)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # The group's own way would import every command for its help.
+        names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         here = [(name, self.commands[name].get_short_help_str(80)) for name in super().list_commands(ctx)]
         with formatter.section("Commands"):
@@ -97,19 +103,26 @@ class _Region(click.ParamType):
         return x, y, width, height
 
 
+# What a shell completes to files. Whether they can be read is for the commands to say, with their own exit code.
+_PATH = click.Path(readable=False)
+
+
 def _shared(command: Callable) -> Callable:
     """The options that `compress` and `decompress` have in common."""
     options = [
-        click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
+        click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=_PATH),
         click.option(
             "-o",
             "--output",
             metavar="PATH",
+            type=_PATH,
             help="File, directory, or - for standard output. [beside the input]",
         ),
         click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
         click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, and do the rest."),
-        click.option("--model", metavar="NAME|FILE", help="Released model or model file. [photo]"),
+        click.option(
+            "--model", metavar="NAME|FILE", type=_PATH, help="Released model or model file. [photo]"
+        ),
         click.option("--device", default="cpu", show_default=True, help="Torch device of the networks."),
         click.option("--threads", type=click.IntRange(min=1), help="Cores to use. [all]"),
         click.option(
@@ -134,6 +147,8 @@ def cli() -> None:
     """Neural image codec for low bit rates.
 
     INPUT may be files, directories (searched for pictures), patterns such as '*.png', or - for standard input.
+
+    Completion with the tab key, in bash: eval "$(_VQCODEC_COMPLETE=bash_source vqcodec)"; zsh and fish likewise.
     """
 
 
@@ -202,7 +217,7 @@ def decompress(ctx: click.Context, **options: Any) -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=_PATH)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
 @click.pass_context
 def info(ctx: click.Context, files: Sequence[str], as_json: bool) -> None:
