@@ -18,7 +18,7 @@ from bitstream import Header, Tile
 from vqcodec import image as images
 from vqcodec.coding import ContextCoder, IndexCoder, TableCoder
 from vqcodec.decoding import Excerpt, read_damaged, read_excerpt
-from vqcodec.errors import ConcealedWarning, ImageError, LossWarning, ModelError, TargetError
+from vqcodec.errors import ConcealedWarning, ImageError, LossWarning, ModelError, RequestError, TargetError
 from vqcodec.model import VQGAN
 from vqcodec.model.context import ContextModel
 from vqcodec.parallel import in_parallel, torch_threads, usable_cores
@@ -53,7 +53,7 @@ class Codec:
     def __init__(
         self, file: ModelFile, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
     ) -> None:
-        self.device = torch.device(device)
+        self.device = _usable_device(device)
         self.model = file.model.to(self.device).to(memory_format=file.model.memory_format)
         self.networks: Strips | Windows
         if isinstance(self.model, VQGAN):
@@ -79,6 +79,7 @@ class Codec:
 
         Raises:
             vqcodec.errors.ModelError: it is missing or damaged.
+            vqcodec.errors.RequestError: torch has no such device here.
         """
         return cls(load_model(model), device, dtype)
 
@@ -444,11 +445,21 @@ def _tile_of(planes: np.ndarray, tile: Tile) -> np.ndarray:
     return planes[:, tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns]
 
 
+def _usable_device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    # Torch without CUDA asserts that it is there.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise RequestError(f"torch cannot use the device {str(name)!r} here") from error
+    return device
+
+
 def _fastest_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the processor multiplies it natively, which takes half the time of float32 or less."""
     if device.type != "cpu":
         return torch.float32
-    # Before torch 2.12 there is no way to ask.
+    # Older versions of torch do not say.
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return torch.bfloat16 if native else torch.float32

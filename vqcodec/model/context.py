@@ -157,7 +157,7 @@ def _bytes_are_exact() -> bool:
 
     Without instructions for them, oneDNN adds pairs of products in 16 bits, which is too few.
     """
-    # Before torch 2.12 there is no way to ask for the instructions.
+    # Older versions of torch do not say which instructions there are.
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     if not any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
         return False
