@@ -47,7 +47,7 @@ class CompressAICodec(Codec):
                 raise MissingExtraError(
                     f"codec {self._model}: its weights cannot be downloaded: {error}"
                 ) from error
-            network.eval().update()
+            network.eval().requires_grad_(False).update()
             self._networks[quality] = network
         return self._networks[quality]
 
