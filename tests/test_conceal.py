@@ -146,6 +146,29 @@ def test_nothing_can_be_made_of_nothing(codec: Codec, image: Image.Image) -> Non
         codec.decompress(bytes([data[0] ^ 1]) + data[1:], conceal=True)
 
 
+def test_damage_anywhere_gives_a_picture_or_an_error(codec: Codec, data: bytes) -> None:
+    """Bytes of index and slices are changed at random; what is taken for intact is what was encoded."""
+    rng = np.random.default_rng(0)
+    payload = next(chunk for chunk in bitstream.read(data).chunks if chunk.name == "P")
+    start, whole, shown = payload.offset + 4, codec.unpack(data), 0
+    for _ in range(20):
+        damaged = bytearray(data)
+        for place in rng.integers(start, len(data), rng.integers(1, 4)):
+            damaged[place] ^= rng.integers(1, 256)
+        try:
+            excerpt = read_damaged(bitstream.salvage(damaged), codec.coder)
+        except bitstream.BitstreamError:
+            continue
+        shown += 1
+        conceal(codec, excerpt)
+        assert excerpt.planes.max() < codec.config.codebook_size
+        intact = np.ones(excerpt.planes.shape, bool)
+        for tile in excerpt.damaged:
+            intact[tile.intact :, tile.box.top : tile.box.bottom, tile.box.left : tile.box.right] = False
+        assert np.array_equal(excerpt.planes[intact], whole[: len(intact)][intact])
+    assert shown > 10
+
+
 def test_damaged_alpha_is_left_out_and_named(codec: Codec, photo: Image.Image) -> None:
     transparent = photo.convert("RGBA")
     transparent.putalpha(Image.linear_gradient("L").resize(photo.size))
