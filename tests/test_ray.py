@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-pytest.importorskip("ray.data")
+pytest.importorskip("ray.data", reason="needs Ray: pip install 'vqcodec[ray]'")
 
 
 def compress(*arguments: str | Path) -> subprocess.CompletedProcess:
@@ -20,9 +20,8 @@ def compress(*arguments: str | Path) -> subprocess.CompletedProcess:
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     environment.pop("RAY_ADDRESS", None)
-    code = "from vqcodec.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, "compress", *map(str, arguments)],
+        [sys.executable, "-m", "vqcodec", "compress", *map(str, arguments)],
         env=environment,
         capture_output=True,
         text=True,
