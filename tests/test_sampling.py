@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.test_edit import crop, example
+from vqcodec import sampling
 from vqcodec.codec import Codec, default_codec
 from vqcodec.coding import ContextCoder, TableCoder
 from vqcodec.errors import ModelError
@@ -147,8 +148,20 @@ def test_without_a_context_model_surroundings_are_continued(planes: np.ndarray) 
     plain = np.full_like(planes, 0)
     plain[:] = planes[:, :1, :1]
     assert (codec.decode(complete(codec, plain, mask)).getextrema()) == codec.decode(plain).getextrema()
+    later = np.broadcast_to(mask, planes.shape).copy()
+    later[:2] = False
+    coarser = complete(codec, planes, later)
+    assert np.array_equal(coarser[:2], planes[:2])
+    assert not coarser[later].any()
     with pytest.raises(ModelError, match="no context model"):
         sample(codec, 4, 4)
+
+
+def test_holes_may_be_large(codec: Codec, planes: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = hole(planes)
+    likely = complete(codec, planes, mask, 0.0)
+    monkeypatch.setattr(sampling, "BLOCK", 3)
+    assert np.array_equal(complete(codec, planes, mask, 0.0), likely)
 
 
 def test_a_continuation_is_smooth_and_keeps_what_is_known() -> None:

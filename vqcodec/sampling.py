@@ -18,13 +18,7 @@ from torch import Tensor
 
 from vqcodec.coding import ContextCoder
 from vqcodec.errors import ModelError
-from vqcodec.model.context import (
-    ACTIVATION_MAX,
-    CROSS,
-    NEIGHBOURHOOD,
-    WEIGHT_BITS,
-    ContextModel,
-)
+from vqcodec.model.context import ACTIVATION_MAX, CROSS, NEIGHBOURHOOD, WEIGHT_BITS, ContextModel
 from vqcodec.windows import Box
 
 if TYPE_CHECKING:
@@ -36,11 +30,12 @@ if TYPE_CHECKING:
 ROUNDS_INSIDE = 4
 ROUNDS_FROM_NOTHING = 16
 # Of so many draws from the context model one is taken, by its nearness to the continuation of the surroundings. Without
-# that, a hole fills with things of any colour; of these numbers, validation photographs had the least perceptual
-# distance in the tile that was farthest off.
+# that, a hole fills with things of any colour, and one in plain surroundings is worse than filled with a mean colour.
 CANDIDATES = 8
 # So many positions around a hole are looked at.
 MARGIN = 4
+# So many positions are drawn at once, to bound memory.
+BLOCK = 1 << 14
 
 
 def complete(
@@ -106,16 +101,23 @@ def sample(
 
 
 def conceal(codec: Codec, excerpt: Excerpt) -> None:
-    """Fill the damaged tiles of an excerpt in place, always in the same way; tiles that touch, together."""
-    for tiles in _touching(excerpt.damaged):
-        boxes = [tile.inside(excerpt.box) for tile in tiles]
+    """Fill the damaged tiles of an excerpt in place, always in the same way; lost tiles that touch, together."""
+    unknown = [(tile, tile.inside(excerpt.box)) for tile in excerpt.damaged]
+    for group in _touching(excerpt.damaged):
+        boxes = [box for tile, box in unknown if tile in group]
         tops, bottoms, lefts, rights = zip(*boxes, strict=True)
         area = around(Box(min(tops), max(bottoms), min(lefts), max(rights)), *excerpt.planes.shape[1:])
-        mask = np.zeros(part_of(excerpt.planes, area).shape, bool)
-        for tile, box in zip(tiles, boxes, strict=True):
-            rows = slice(box.top - area.top, box.bottom - area.top)
-            mask[tile.intact :, rows, box.left - area.left : box.right - area.left] = True
+        part = part_of(excerpt.planes, area)
+        mask, own = np.zeros(part.shape, bool), np.zeros(part.shape, bool)
+        for tile, box in unknown:
+            rows = slice(max(box.top - area.top, 0), max(box.bottom - area.top, 0))
+            columns = slice(max(box.left - area.left, 0), max(box.right - area.left, 0))
+            mask[tile.intact :, rows, columns] = True
+            own[tile.intact :, rows, columns] = tile in group
+        before = part.copy()
         _fill(codec, excerpt.planes, area, mask, 1.0, np.random.default_rng(0))
+        # The area may reach into tiles of other groups.
+        np.copyto(part, before, where=mask & ~own)
 
 
 def around(hole: Box, rows: int, columns: int) -> Box:
@@ -133,15 +135,16 @@ def part_of(planes: np.ndarray, box: Box) -> np.ndarray:
     return planes[:, box.top : box.bottom, box.left : box.right]
 
 
-def _touching(tiles: Sequence[DamagedTile]) -> Iterator[list[DamagedTile]]:
-    """Groups of tiles that are connected by edges or corners."""
-    left = {tile.place: tile for tile in tiles}
+def _touching(tiles: Sequence[DamagedTile]) -> Iterator[set[DamagedTile]]:
+    """Groups of tiles that have lost their first stage and are connected by edges or corners; all others alone."""
+    left = {tile.place: tile for tile in tiles if not tile.intact}
+    yield from ({tile} for tile in tiles if tile.intact)
     while left:
-        group, reached = [], [next(iter(left))]
+        group, reached = set(), [next(iter(left))]
         while reached:
             row, column = place = reached.pop()
             if place in left:
-                group.append(left.pop(place))
+                group.add(left.pop(place))
                 reached += [(row + down, column + over) for down in (-1, 0, 1) for over in (-1, 0, 1)]
         yield group
 
@@ -157,17 +160,20 @@ def _fill(
 ) -> None:
     """Fill what is masked (s, h, w) of an area, in place."""
     part = part_of(planes, area).astype(np.int64)
-    surroundings = None if mask[-1].all() else _Surroundings(codec, part, mask)
+    lost = mask[0].any()
+    surroundings = _Surroundings(codec, part, mask) if lost and not mask[-1].all() else None
     if isinstance(codec.coder, ContextCoder):
         if surroundings:
             surroundings.continue_stage(0)
         shift = (area.top + area.left) % 2
         _draw(codec.coder.model, part, mask, surroundings, shift, temperature, rng)
-    elif surroundings:
-        for stage in range(len(part)):
-            surroundings.continue_stage(stage)
-    else:
+    elif lost and not surroundings:
         raise ModelError("the model has no context model to draw from (`vqcodec train-context` makes one)")
+    else:
+        # To positions of which some stages are known, nothing is added.
+        part[mask] = 0
+        for stage in range(len(part) if surroundings else 0):
+            surroundings.continue_stage(stage)
     part_of(planes, area)[mask] = part[mask]
 
 
@@ -193,13 +199,13 @@ class _Surroundings:
         self._usual = off.square().sum(1).mean().clamp_min(1e-6)
 
     def continue_stage(self, stage: int) -> None:
-        """Put the codewords at masked positions that continue the surroundings best, given the stages before."""
-        hole = torch.from_numpy(self._mask[stage].copy())
+        """Put the codewords that continue the surroundings best where nothing is known, given the stages before."""
+        hole = torch.from_numpy(self._mask[0].copy())
         missing = self._smooth[hole]
         for earlier in range(stage):
             missing = missing - self._codebooks[earlier][torch.from_numpy(self._planes[earlier])[hole]]
         nearest = torch.cdist(missing, self._codebooks[stage]).argmin(1)
-        self._planes[stage][self._mask[stage]] = nearest.numpy()
+        self._planes[stage][self._mask[0]] = nearest.numpy()
 
     def chances(self, down: Tensor, over: Tensor, indices: np.ndarray) -> np.ndarray:
         """How indices (n, m) of the first stage rate at n positions, (n, m): more if nearer to the continuation."""
@@ -242,9 +248,11 @@ def _draw(
         if not begun:
             inside[torch.from_numpy(hole.copy())] = 0
         known_before = before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX)
-        passes = [torch.from_numpy(np.argwhere(hole & (parity == which))).T for which in (0, 1)]
+        passes = [torch.from_numpy(np.argwhere(hole & (parity == which))) for which in (0, 1)]
+        # Positions of one pass do not depend on each other, and can be drawn in parts.
+        parts = [(which, part.T) for which, all_of_it in enumerate(passes) for part in all_of_it.split(BLOCK)]
         for number in range(rounds):
-            for which, (down, over) in enumerate(passes):
+            for which, (down, over) in parts:
                 base = _beside(known_before, down, over, NEIGHBOURHOOD)
                 known = _beside(current, down, over, CROSS) if begun or number or which else None
                 drawn = _draw_indices(model, stage, base, known, CANDIDATES if guide else 1, temperature, rng)
