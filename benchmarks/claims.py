@@ -1,5 +1,9 @@
-"""What the results have to show: agreement with published curves, and the codec against AVIF."""
+"""What the results have to show: agreement with published curves, and the codec against AVIF.
 
+`python -m benchmarks.claims` computes `results/kodak/checks.csv` anew from the curves beside it.
+"""
+
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +12,10 @@ from vqcodec.evaluation.bdrate import value_at
 from vqcodec.evaluation.metrics import METRICS
 from vqcodec.evaluation.results import Curve, read_curve
 
-PUBLISHED = Path(__file__).parent / "published"
+HERE = Path(__file__).parent
+PUBLISHED = HERE / "published"
+KODAK = HERE / "results" / "kodak"
+LIKE_PUBLISHED = HERE / "results" / "kodak-like-published"
 
 
 @dataclass(frozen=True)
@@ -119,3 +126,23 @@ def _value(curve: Curve | None, name: str, metric: str, bpp: float) -> tuple[flo
     if bpp < points[0][0]:
         return None, f"{name} has no files so small; its smallest are of {points[0][0]:.3f} bpp"
     return None, f"{name} was not measured at so many bytes; its largest files are of {points[-1][0]:.3f} bpp"
+
+
+def write_checks() -> list[Check]:
+    """Check the curves in `results/` and write one line per claim."""
+    paths = [KODAK / f"{name}.json" for name in ("vqcodec", "jpeg", "webp", "avif")]
+    paths += LIKE_PUBLISHED.glob("avif*.json")
+    curves = [read_curve(path) for path in paths if path.exists()]
+    checks = agreement(curves) + bars(curves)
+    with (KODAK / "checks.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["what", "measured", "reference", "holds", "note"])
+        words = {True: "yes", False: "no", None: ""}
+        for check in checks:
+            numbers = ["" if value is None else f"{value:.4f}" for value in (check.measured, check.reference)]
+            writer.writerow([check.what, *numbers, words[check.holds], check.note])
+    return checks
+
+
+if __name__ == "__main__":
+    write_checks()

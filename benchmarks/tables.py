@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 KODAK = HERE / "results" / "kodak"
 PAGES = (HERE.parent / "README.md", HERE.parent / "vqcodec" / "models" / "photo.md")
 
-RATES = (0.07, 0.10, 0.15, 0.20)
+RATES = (0.05, 0.07, 0.10, 0.15, 0.20)
 CODECS = {"vqcodec": "vqcodec", "avif": "AVIF", "jxl": "JPEG XL", "webp": "WebP", "jpeg": "JPEG"}
 COLUMNS = {"psnr": 2, "ms-ssim": 3, "ssimulacra2": 1, "st-lpips-alex": 3, "st-lpips-vgg": 3, "kid": 4}
 _BLOCK = re.compile(r"<!-- results: (\S+) -->\n.*?<!-- end of results -->", re.DOTALL)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,8 +94,8 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
         "2",
         "--overlay",
         str(PUBLISHED),
-        "--pictures",
-        "1",
+        "--show",
+        "a.png",
         "--bpp",
         "0.5",
     )
@@ -113,6 +114,7 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
     page = (out / "report.html").read_text()
     assert "JPEG, published" in page
     assert 'data-codec="blocks"' in page
+    assert re.findall("<h3>(.*?)</h3>", page) == ["photos/a.png at 0.5 bpp"]
     assert str(folder) not in page
     assert (out / "rate-distortion.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "rate-distortion.svg").exists()
@@ -158,6 +160,7 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
         (["--codecs", "gif"], "no codec 'gif': choose from vqcodec, jpeg"),
         (["--codecs", "jpeg", "--metrics", "vmaf"], "no metric 'vmaf'"),
         (["--codecs", "jpeg", "--qualities", "jpeg"], "not of the form"),
+        (["--codecs", "jpeg", "--show", "c.png"], "--show c.png: no pictures are called that"),
         (["--codecs", "jpeg", "--qualities", "webp=5"], "given for webp, which is not among jpeg"),
     ],
 )
@@ -182,6 +185,10 @@ def test_a_file_that_is_no_picture_is_named(folder: Path, vqcodec: Callable[...,
     result = vqcodec("evaluate", "photos", "--codecs", "jpeg")
     assert result.exit_code == 3
     assert "c.png" in result.output
+    result = vqcodec("compare", "photos/c.png", "--codecs", "jpeg")
+    assert result.exit_code == 3
+    assert result.output == "vqcodec: photos/c.png: not a picture in a format that Pillow reads\n"
+    assert not list((folder / "photos").glob("*.html"))
 
 
 def test_an_output_that_cannot_be_written_is_named(folder: Path, vqcodec: Callable[..., Outcome]) -> None:

@@ -54,7 +54,8 @@ def test_a_large_picture_is_shown_in_part_and_the_page_says_so() -> None:
     assert "The middle 2828x1414 of 4000x2000 pixels" in text
 
 
-def test_a_report_holds_curves_rates_and_notes() -> None:
+def whole_report() -> str:
+    """A report of two codecs, one of which needs half the bytes, and a published point."""
     pytest.importorskip("matplotlib")
     pytest.importorskip("scipy")
     rates, qualities = (0.1, 0.2, 0.4), (28.0, 30.0, 32.0)
@@ -67,7 +68,11 @@ def test_a_report_holds_curves_rates_and_notes() -> None:
         for name, factor in (("ours", 0.5), ("theirs", 1.0))
     ]
     published = Curve("old", "a paper", (Point(0.3, float("nan"), {"psnr": 29.0}),), published=True)
-    page = report("A title", [*curves, published], [coloured()], {"cpu": "abacus"})
+    return report("A title", [*curves, published], [coloured()], {"cpu": "abacus"})
+
+
+def test_a_report_holds_curves_rates_and_notes() -> None:
+    page = whole_report()
     assert "-50.0 (100%)" in page
     assert page.count("<svg") == 1
     for text in ("PSNR, RGB (dB)", "theirs 1.0", "abacus", "a paper", "How it was measured"):
@@ -139,4 +144,18 @@ def test_the_slider_works_in_a_browser(browser: Browser, tmp_path: Path) -> None
     assert side_colours(browser) == (GREEN, GREEN, GREEN, GREEN)
     browser.type_into("section:nth-of-type(2) select.zoom", "2:1")
     assert browser.run("return document.querySelectorAll('.stage')[1].offsetWidth * devicePixelRatio") == 600
+    assert browser.log() == []
+
+
+def test_a_report_opens_in_a_browser(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(whole_report(), encoding="utf-8")
+    browser.open(path)
+    assert browser.run("return [...document.images].map(image => image.naturalWidth)") == [300] * 4
+    width, height = browser.run(
+        "const b = document.querySelector('svg').getBoundingClientRect(); return [b.width, b.height]"
+    )
+    assert width > height > 200
+    # Nothing is wider than the window.
+    assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
     assert browser.log() == []

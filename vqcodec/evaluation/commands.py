@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from vqcodec.errors import WriteError
+from vqcodec.errors import RequestError, WriteError
 from vqcodec.evaluation.codecs import CODECS
 from vqcodec.evaluation.comparison import BESIDE_PICTURES, ComparisonTask, compare_all, spread
 from vqcodec.evaluation.metrics import DEFAULT_METRICS, METRICS
-from vqcodec.evaluation.originals import find_originals
+from vqcodec.evaluation.originals import Original, find_originals, read_image
 from vqcodec.evaluation.report import comparison_page, write_all
 from vqcodec.evaluation.results import read_curve
 from vqcodec.evaluation.run import evaluate
@@ -101,6 +101,12 @@ _existing = click.Path(exists=True, path_type=Path)
     help="Number of pictures to look at in the report, at equal steps through the list.",
 )
 @click.option(
+    "--show",
+    multiple=True,
+    metavar="NAME",
+    help="File name of a picture to look at, in place of --pictures; repeatable.",
+)
+@click.option(
     "--bpp",
     type=click.FloatRange(min=0, min_open=True),
     multiple=True,
@@ -123,6 +129,7 @@ def evaluate_command(
     out: Path,
     overlay: Sequence[Path],
     pictures: int,
+    show: Sequence[str],
     bpp: Sequence[float],
     workers: int,
 ) -> None:
@@ -132,6 +139,7 @@ def evaluate_command(
     was stopped is continued by the same command.
     """
     originals = find_originals(places)
+    shown = [_called(name, originals) for name in show] or spread(originals, pictures)
     published = [read_curve(path) for path in overlay]
     with _naming(out):
         try:
@@ -139,7 +147,7 @@ def evaluate_command(
             beside = tuple(name for name in BESIDE_PICTURES if name in metrics)
             tasks = [
                 ComparisonTask(original.name, original.path, rate, tuple(codecs), beside)
-                for original in spread(originals, pictures)
+                for original in shown
                 for rate in bpp
             ]
             comparisons = compare_all(tasks, workers)
@@ -150,6 +158,13 @@ def evaluate_command(
         title = f"{names}, {len(originals)} picture{'s' if len(originals) > 1 else ''}"
         for path in write_all(curves + published, comparisons, title, out):
             click.echo(path)
+
+
+def _called(name: str, originals: Sequence[Original]) -> Original:
+    found = [original for original in originals if f"/{original.name}".endswith(f"/{name}")]
+    if len(found) != 1:
+        raise RequestError(f"--show {name}: {len(found) or 'no'} pictures are called that")
+    return found[0]
 
 
 @contextmanager
@@ -192,6 +207,7 @@ def compare_command(
     photo: Path, output: Path | None, codecs: Sequence[str], bpp: Sequence[float], metrics: Sequence[str]
 ) -> None:
     """Lay a picture in several codecs at equal bytes over each other, in one HTML page with a slider."""
+    read_image(photo)  # a file that is no picture is named before processes are started
     output = output or photo.with_name(f"{photo.stem}-compare.html")
     tasks = [ComparisonTask(photo.name, photo, rate, tuple(codecs), tuple(metrics)) for rate in bpp]
     # Opened first, so that a minute's work is not done for an output that cannot be written.

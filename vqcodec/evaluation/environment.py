@@ -24,8 +24,10 @@ def describe_environment() -> dict[str, str]:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
+    # `python -m module` as it was typed, but of an installed script only its name.
+    typed = sys.orig_argv if sys.orig_argv[1:2] == ["-m"] else sys.argv
     # Only the names of folders and files: where they lie says nothing to a reader elsewhere.
-    command = [Path(part).name if Path(part).is_absolute() else part for part in sys.argv]
+    command = [Path(part).name if Path(part).is_absolute() else part for part in typed]
     return {
         "cpu": _cpu_name(),
         "cores": str(usable_cores()),

@@ -67,7 +67,7 @@ def _figure(curves: Sequence[Curve], metrics: Sequence[Metric], title: str) -> I
     with matplotlib.rc_context({"svg.hashsalt": "vqcodec", "svg.fonttype": "none", "font.size": 9}):
         columns = min(2, len(metrics))
         rows = math.ceil(len(metrics) / columns)
-        size = (_PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows + (0.4 if title else 0))
+        size = (_PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows + (0.4 if title else 0) + 0.4)
         figure = figures.Figure(figsize=size, layout="constrained")
         if title:
             figure.suptitle(title)
@@ -76,6 +76,19 @@ def _figure(curves: Sequence[Curve], metrics: Sequence[Metric], title: str) -> I
             _draw(panel, curves, metric)
         for panel in panels[len(metrics) :]:
             panel.remove()
+        # One for all panels, outside of them: inside it would cover curves.
+        entries = {}
+        for panel in panels[: len(metrics)]:
+            entries |= {
+                label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+            }
+        figure.legend(
+            entries.values(),
+            entries.keys(),
+            loc="outside lower center",
+            ncols=min(5, len(entries)),
+            frameon=False,
+        )
         yield figure
 
 
@@ -112,4 +125,3 @@ def _draw(panel: Any, curves: Sequence[Curve], metric: Metric) -> None:
     if not metric.higher_is_better:
         panel.set_ylim(bottom=0)
     panel.grid(alpha=0.3)
-    panel.legend(fontsize=7)

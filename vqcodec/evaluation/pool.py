@@ -31,7 +31,7 @@ def in_processes(
         workers: number of processes.
 
     Raises:
-        TaskError: a task failed; those not yet begun are dropped.
+        TaskError: a task failed, or the error of this package that it failed with; those not yet begun are dropped.
     """
     if not tasks:
         return
@@ -44,6 +44,8 @@ def in_processes(
             for future in as_completed(futures):
                 try:
                     result = future.result()
+                except VqcodecError as error:
+                    raise type(error)(f"{futures[future]}: {error}") from error
                 except Exception as error:
                     text = " ".join(f"{type(error).__name__}: {error}".split())
                     raise TaskError(f"{futures[future]}: {text}") from error
