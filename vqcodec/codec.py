@@ -160,8 +160,7 @@ class Codec:
             return self.model.quantizer.dequantize(indices).view(*part.shape[1:], -1)
 
         for top, left, picture in self.networks.decode(latents, rows, columns, stages):
-            pixels = picture.float().add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-            yield top, left, pixels.cpu().numpy()
+            yield top, left, _to_pixels(picture).cpu().numpy()
 
     # --- indices <-> bytes ----------------------------------------------------------------------------
 
@@ -443,6 +442,16 @@ class Codec:
 
 def _tile_of(planes: np.ndarray, tile: Tile) -> np.ndarray:
     return planes[:, tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns]
+
+
+def _to_pixels(picture: Tensor) -> Tensor:
+    """Values (h, w, 3) from -127.5 to 127.5 to uint8, a few rows at a time so that they stay in the cache."""
+    out = torch.empty(picture.shape, dtype=torch.uint8, device=picture.device)
+    rows = max(1, (1 << 19) // (3 * picture.shape[1]))
+    for part, values in zip(out.split(rows), picture.split(rows), strict=True):
+        # Cutting off what stands behind the point rounds, after half is added.
+        part.copy_(values.clamp(-127.5, 127.5).float().add_(128))
+    return out
 
 
 def _usable_device(name: str | torch.device) -> torch.device:

@@ -104,5 +104,5 @@ def render_latents(codec: Codec, latents: Tensor, stages: int | None = None) -> 
         columns,
         stages or codec.config.stages,
     ):
-        out[top : top + part.shape[0], left : left + part.shape[1]] = part
+        out[top : top + part.shape[0], left : left + part.shape[1]] = part.float() / 127.5
     return out

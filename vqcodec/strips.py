@@ -61,7 +61,7 @@ class Strips:
     def decode(
         self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int
     ) -> Iterator[Part]:
-        """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-1, 1].
+        """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-127.5, 127.5].
 
         Args:
             latents: gives those of a box, (h, w, D).
@@ -130,7 +130,8 @@ class Strips:
                 layers.append(_Residual(layer, self.dtype, stages))
             else:
                 layers.append(_upsample(layer, self.dtype))
-        head = _Convolution(*_picture_order(generator.head, 4), self.dtype)
+        weight, bias = _picture_order(generator.head, 4)
+        head = _Convolution(127.5 * weight, 127.5 * bias, self.dtype)
         return [*layers, _Spatial(head), _pointwise(lambda x: _shuffled(x, 4)[0].permute(1, 2, 0))]
 
 
@@ -184,7 +185,7 @@ class _Band:
     """
 
     def __init__(self, like: Tensor, channels: int, rows: int, columns: int) -> None:
-        self._buffer = like.new_zeros(rows + 3, columns + 2, channels).permute(2, 0, 1)[None]
+        self._buffer = self._framed(like, channels, rows + 3, columns + 2)
         # Rows that are filled; the first is of the frame.
         self._end = 1
 
@@ -199,13 +200,20 @@ class _Band:
         end = begin + rows
         if end + last > self._buffer.shape[2]:
             _, channels, _, columns = self._buffer.shape
-            self._buffer = self._buffer.new_zeros(end + 1, columns, channels).permute(2, 0, 1)[None]
+            self._buffer = self._framed(before, channels, end + 1, columns)
         # A copy, since the rows of a low strip overlap with where they go.
         self._buffer[:, :, :begin] = before.clone()
         if last:
             self._buffer[:, :, end] = 0
         self._end = end + last
         return self._buffer[:, :, begin:end, 1:-1], self._buffer[:, :, : self._end]
+
+    @staticmethod
+    def _framed(like: Tensor, channels: int, rows: int, columns: int) -> Tensor:
+        buffer = like.new_empty(rows, columns, channels)
+        buffer[0] = 0
+        buffer[:, [0, -1]] = 0
+        return buffer.permute(2, 0, 1)[None]
 
 
 class _Spatial:
@@ -234,7 +242,7 @@ class _Patches:
         band = kept or _Band(self._convolution.weight, 48, rows, columns)
         place, window = band.room(rows, last)
         # Exact in bfloat16: odd multiples of 1/2 of at most 8 bits.
-        torch.sub(patches, 127.5, out=place)
+        place.copy_(patches).sub_(127.5)
         return self._convolution(window), band
 
 

@@ -54,7 +54,7 @@ class Windows:
     def decode(
         self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int
     ) -> Iterator[Part]:
-        """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-1, 1].
+        """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-127.5, 127.5].
 
         Args:
             latents: gives those of a box, (h, w, D).
@@ -64,7 +64,7 @@ class Windows:
         count = torch.tensor([stages])
 
         def decode(box: Box) -> Tensor:
-            return self._model.decode(latents(box).permute(2, 0, 1)[None], count)
+            return 127.5 * self._model.decode(latents(box).permute(2, 0, 1)[None], count)
 
         return self._stitched(decode, rows, columns, self._model.config.downsampling)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Positions that `choose` takes at a time: their costs, 1024 each, stay in the cache.
@@ -134,7 +135,8 @@ class ResidualVectorQuantizer(nn.Module):
 
     def dequantize(self, indices: Tensor) -> Tensor:
         """Sum the codewords of `indices` (N, s) int64, s <= S, to (N, D)."""
-        return sum(self.codebooks[stage][index] for stage, index in enumerate(indices.unbind(1)))
+        starts = torch.arange(indices.shape[1], device=indices.device) * self.codebooks.shape[1]
+        return F.embedding_bag(indices + starts, self.codebooks.flatten(0, 1), mode="sum")
 
 
 def rate_context(indices: list[Tensor], count: int) -> Tensor:

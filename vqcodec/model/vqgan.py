@@ -33,7 +33,7 @@ class VQGAN(nn.Module):
     family = "residual"
     stored_as = torch.float16
     memory_format = torch.channels_last
-    strip_area = 1 << 12
+    strip_area = 6 << 10
     halo = 10
     blends = False
 
