@@ -61,11 +61,11 @@ def mutants(codec: Codec, seed: int) -> Iterator[tuple[bytes, int]]:
     rng = random.Random(seed)
     files = seeds(codec)
     while True:
-        yield mutate(rng, rng.choice(files), rng.choice(files)), rng.randrange(4)
+        yield mutate(rng, rng.choice(files), rng.choice(files)), rng.randrange(5)
 
 
 def exercise(codec: Codec, data: bytes, choice: int) -> str:
-    """Decompress in one of four ways; returns the name of the error, or what kind of picture came out."""
+    """Decompress in one of five ways; returns the name of the error, or what kind of picture came out."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -86,7 +86,7 @@ def exercise(codec: Codec, data: bytes, choice: int) -> str:
 
 
 def _decompressed(codec: Codec, data: bytes, choice: int) -> Image.Image:
-    options = {"max_pixels": MOST_PIXELS, "allow_truncated": choice != 0}
+    options = {"max_pixels": MOST_PIXELS, "allow_truncated": choice != 0, "conceal": choice == 4}
     if choice == 2:
         header = bitstream.read_header(data)
         options |= {"region": (header.width // 16 * 8, 0, 1, min(header.height, 200)), "scale": 8}

@@ -52,6 +52,6 @@ def files(draw: st.DrawFn) -> bytes:
 
 
 @settings(deadline=None, max_examples=60)
-@given(files(), st.integers(0, 3))
+@given(files(), st.integers(0, 4))
 def test_anything_under_right_checksums_is_an_error_of_ours_or_a_picture(data: bytes, choice: int) -> None:
     fuzzing.exercise(default_codec(), data, choice)
