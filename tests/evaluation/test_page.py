@@ -12,8 +12,9 @@ from vqcodec.evaluation.comparison import Comparison, Version, compare
 from vqcodec.evaluation.metrics import Scorer
 from vqcodec.evaluation.page import slider
 from vqcodec.evaluation.report import comparison_page, report
-from vqcodec.evaluation.results import Curve, Point
+from vqcodec.evaluation.results import Curve, Point, read_curve
 
+PUBLISHED = Path(__file__).parents[2] / "benchmarks" / "published"
 RED, BLUE, GREEN, GREY = (200, 0, 0), (0, 0, 200), (0, 200, 0), (90, 90, 90)
 
 
@@ -54,8 +55,8 @@ def test_a_large_picture_is_shown_in_part_and_the_page_says_so() -> None:
     assert "The middle 2828x1414 of 4000x2000 pixels" in text
 
 
-def whole_report() -> str:
-    """A report of two codecs, one of which needs half the bytes, and a published point."""
+def whole_report(*published: Curve) -> str:
+    """A report of two codecs, one of which needs half the bytes, and published curves."""
     pytest.importorskip("matplotlib")
     pytest.importorskip("scipy")
     rates, qualities = (0.1, 0.2, 0.4), (28.0, 30.0, 32.0)
@@ -67,12 +68,12 @@ def whole_report() -> str:
         )
         for name, factor in (("ours", 0.5), ("theirs", 1.0))
     ]
-    published = Curve("old", "a paper", (Point(0.3, float("nan"), {"psnr": 29.0}),), published=True)
-    return report("A title", [*curves, published], [coloured()], {"cpu": "abacus"})
+    return report("A title", [*curves, *published], [coloured()], {"cpu": "abacus"})
 
 
 def test_a_report_holds_curves_rates_and_notes() -> None:
-    page = whole_report()
+    point = Point(0.3, float("nan"), {"psnr": 29.0})
+    page = whole_report(Curve("old", "a paper", (point,), published=True))
     assert "-50.0 (100%)" in page
     assert page.count("<svg") == 1
     for text in ("PSNR, RGB (dB)", "theirs 1.0", "abacus", "a paper", "How it was measured"):
@@ -123,11 +124,17 @@ def side_colours(browser: Browser) -> tuple[tuple[int, ...], ...]:
 
 def test_the_slider_works_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    path.write_text(comparison_page("title", [coloured("first"), coloured("second")]), encoding="utf-8")
+    tall = Image.new("RGB", (100, 300), GREY)
+    pages = [
+        coloured("first"),
+        coloured("second"),
+        Comparison("tall", 1.0, tall, (Version("red", 1, 8, tall, {}),)),
+    ]
+    path.write_text(comparison_page("title", pages), encoding="utf-8")
     browser.open(path)
 
     widths = browser.run("return [...document.images].map(image => image.complete && image.naturalWidth)")
-    assert widths == [300] * 8
+    assert widths == [300] * 8 + [100] * 2
     assert side_colours(browser) == (RED, RED, BLUE, BLUE)
 
     script = "const b = document.querySelectorAll('.stage')[1].getBoundingClientRect();"
@@ -142,6 +149,9 @@ def test_the_slider_works_in_a_browser(browser: Browser, tmp_path: Path) -> None
     browser.type_into("section:nth-of-type(2) input[type=range]", "\ue011")  # the Home key
     browser.type_into("section:nth-of-type(2) select.right", "green")
     assert side_colours(browser) == (GREEN, GREEN, GREEN, GREEN)
+    # A tall picture is seen whole.
+    script = "const stage = document.querySelectorAll('.stage')[2].getBoundingClientRect();"
+    assert browser.run(script + "return stage.height < innerHeight && stage.height > stage.width")
     browser.type_into("section:nth-of-type(2) select.zoom", "2:1")
     assert browser.run("return document.querySelectorAll('.stage')[1].offsetWidth * devicePixelRatio") == 600
     assert browser.log() == []
@@ -149,13 +159,24 @@ def test_the_slider_works_in_a_browser(browser: Browser, tmp_path: Path) -> None
 
 def test_a_report_opens_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    path.write_text(whole_report(), encoding="utf-8")
+    published = [read_curve(path) for path in sorted(PUBLISHED.glob("*.json"))]
+    path.write_text(whole_report(*published), encoding="utf-8")
     browser.open(path)
     assert browser.run("return [...document.images].map(image => image.naturalWidth)") == [300] * 4
     width, height = browser.run(
         "const b = document.querySelector('svg').getBoundingClientRect(); return [b.width, b.height]"
     )
     assert width > height > 200
+    script = "const outer = document.querySelector('svg').getBoundingClientRect();"
+    script += (
+        "const texts = [...document.querySelectorAll('svg text')].map(text => text.getBoundingClientRect());"
+    )
+    script += (
+        "return texts.map(b => b.left >= outer.left && b.right <= outer.right && b.bottom <= outer.bottom)"
+    )
+    inside = browser.run(script)
+    assert len(inside) > 2 + len(published)
+    assert all(inside)
     # Nothing is wider than the window.
     assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
     assert browser.log() == []

@@ -24,7 +24,11 @@ for (const slider of document.querySelectorAll(".slider")) {
   const size = () => {
     stage.dataset.zoom = zoom.value;
     stage.style.aspectRatio = `${width} / ${height}`;
-    stage.style.width = zoom.value === "fit" ? "100%" : `${(width * Number(zoom.value)) / devicePixelRatio}px`;
+    // The whole picture in the window, or as many of its pixels as were asked for on each of the screen's.
+    stage.style.width =
+      zoom.value === "fit"
+        ? `min(100%, ${(85 * width) / height}vh)`
+        : `${(width * Number(zoom.value)) / devicePixelRatio}px`;
   };
 
   const drag = (event) => {

@@ -86,8 +86,10 @@ def _figure(curves: Sequence[Curve], metrics: Sequence[Metric], title: str) -> I
             entries.values(),
             entries.keys(),
             loc="outside lower center",
-            ncols=min(5, len(entries)),
+            # A line sample, and what a letter of this size takes.
+            ncols=max(1, int(size[0] / (0.45 + 0.055 * max(map(len, entries))))),
             frameon=False,
+            fontsize=8,
         )
         yield figure
 
