@@ -206,7 +206,8 @@ class ContextState:
         if self.which == 1:
             known = _patches(self.current, CROSS).index_select(0, rows)
             total += model.product(known, "v1", stage)
-        hidden = _clamped(_shift(total + model.weights.b1[stage, self.which]))
+        total += model.weights.b1[stage, self.which] + _HALF
+        hidden = _clamped(total.bitwise_right_shift_(WEIGHT_BITS))
         self._hidden = _clamped(model.layer(hidden, "w2", "b2", stage))
         return model.frequencies(model.layer(self._hidden, "wg", "bg", stage))
 
