@@ -10,7 +10,6 @@ interpreter of an environment with CompressAI, whose torch does not go with the 
 import csv
 import io
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -36,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "speed"
 MEGAPIXELS = (0.4, 2, 4, 12, 50)
 QUALITY = 100
-# Qualities whose files are about as large as those of QUALITY, rounds.
+# Qualities and rounds. Files of the classical codecs are as large or smaller, which takes them less time.
 PEERS = {
     "vqcodec": (QUALITY, 5),
     "jpeg": (5, 3),
@@ -176,21 +175,27 @@ def measure_processes(photo: Path, kodak: Path, folder: Path) -> Rows:
     }
     rows = []
     for what, command in commands.items():
-        runs = [_run(command) for _ in range(5)]
+        runs = [_run(command) for _ in range(3)]
         seconds = statistics.median(seconds for seconds, _ in runs)
         memory = max(memory for _, memory in runs)
         rows.append({"process": what, "seconds": f"{seconds:.2f}", "peak memory in MB": f"{memory:.0f}"})
     return rows
 
 
+# A process starts with the peak of the one that it comes from, so it has to come from a small one.
+_LAUNCH = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True)
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
+"""
+
+
 def _run(command: list[str]) -> tuple[float, float]:
     """Seconds and peak memory in MB of a command."""
-    start = time.perf_counter()
-    child = subprocess.Popen(command, cwd=ROOT)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"failed: {command}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    launch = [sys.executable, "-S", "-c", _LAUNCH, *command]
+    return tuple(json.loads(subprocess.run(launch, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout))
 
 
 def measure_peers(photo: Path, compressai: str | None) -> Rows:
