@@ -3,6 +3,7 @@
 Whatever stands between the markers of a page comes from `results/` and from nowhere else.
 """
 
+import csv
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -16,6 +17,7 @@ from vqcodec.evaluation.results import Curve, read_curve
 
 HERE = Path(__file__).parent
 KODAK = HERE / "results" / "kodak"
+SPEED = HERE / "results" / "speed"
 PAGES = (HERE.parent / "README.md", HERE.parent / "vqcodec" / "models" / "photo.md")
 
 RATES = (0.05, 0.07, 0.10, 0.15, 0.20)
@@ -99,7 +101,28 @@ def _where(rates: Sequence[float], better: Sequence[bool]) -> str:
     return "better " + " and ".join(ranges)
 
 
-BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {"kodak": rate_table, "kodak-peers": peer_table}
+def speed_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of how fast codecs are on one photograph."""
+    rows = []
+    for row in _rows(SPEED / "peers.csv"):
+        cells = [row[f"{verb}, megapixels per second"] for verb in ("compress", "decompress")]
+        macs = [row[f"{verb}, kMAC per pixel"] or "–" for verb in ("compress", "decompress")]
+        name, comma, remark = row["codec"].partition(",")
+        rows.append([CODECS.get(name, name) + comma + remark, *cells, *macs, row["peak memory in MB"]])
+    verbs = "compress, MP/s", "decompress, MP/s", "compress, kMAC/pixel", "decompress, kMAC/pixel"
+    return _markdown(["codec", *verbs, "memory, MB"], rows)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
+    "kodak": rate_table,
+    "kodak-peers": peer_table,
+    "speed": speed_table,
+}
 
 
 def rewrite_pages() -> None:
