@@ -107,7 +107,10 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
                         frequencies(weights["wm"][stage] @ hidden + weights["bm"][stage, group])
                     )
             # A pass may have no positions at all.
-            tables += [np.reshape(group_rows, (-1, model.groups)), np.reshape(member_rows, (-1, model.members))]
+            tables += [
+                np.reshape(group_rows, (-1, model.groups)),
+                np.reshape(member_rows, (-1, model.members)),
+            ]
     return tables
 
 
