@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +28,6 @@ class VQGAN(nn.Module):
         stored_as: type of the weights in model files.
         memory_format: of the weights, in which the networks run fastest.
         strip_area: area, in latent positions, of the strips in which the networks run over a picture.
-        halo: positions around a window that its output depends on: the receptive fields of both networks.
         blends: false, since nothing beyond the halo changes a window.
     """
 
@@ -34,7 +35,6 @@ class VQGAN(nn.Module):
     stored_as = torch.float16
     memory_format = torch.channels_last
     strip_area = 6 << 10
-    halo = 10
     blends = False
 
     def __init__(self, config: ModelConfig) -> None:
@@ -44,6 +44,15 @@ class VQGAN(nn.Module):
         self.quantizer = ResidualVectorQuantizer(config.stages, config.codebook_size, config.latent_dim)
         self.generator = Generator(config)
         self.register_buffer("latent_rms", torch.ones(()))
+
+    @property
+    def halo(self) -> int:
+        """Latent positions around a window that its output depends on: the larger receptive field of both networks."""
+        # Every residual block reaches a position further at its own resolution, stem and head one at 1/4.
+        encoder, generator = self.config.encoder_blocks, self.config.generator_blocks
+        first = (1 + encoder[0]) / 4 + encoder[1] / 2 + encoder[2]
+        second = generator[0] + generator[1] / 2 + (generator[2] + 1) / 4
+        return 1 + math.ceil(max(first, second))
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Map pictures (N, 3, 16h, 16w) in [-1, 1] to latents (N, D, h, w) of about unit scale."""

@@ -23,6 +23,7 @@ from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
 from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, hinge
+from vqcodec.training.grow import grow
 from vqcodec.training.optim import Muon
 from vqcodec.training.perceptual import PerceptualDistance, distance
 from vqcodec.training.validation import Validator
@@ -57,7 +58,7 @@ class Trainer:
         validator: measures the averaged weights on whole photographs.
         out: run folder; resumed if it holds a checkpoint.
         start: model file that a new run continues from, at the step that it was released at. What model files do
-            not hold (state of the optimisers, discriminator) starts anew.
+            not hold (state of the optimisers, discriminator) starts anew. The recipe's model may have more blocks.
     """
 
     def __init__(
@@ -103,19 +104,24 @@ class Trainer:
             self.adopt(load_model(start))
 
     def adopt(self, file: ModelFile) -> None:
-        """Continue from a model file. Raises `ValueError` if the recipe is for another model."""
-        if file.model.config != self.config.model:
-            raise ValueError(f"{file.path}: not the model of the recipe")
-        for model in (self.model, self.average):
-            model.load_state_dict(file.model.state_dict())
+        """Continue from a model file. Raises `ValueError` if its model is not that of the recipe with fewer blocks."""
+        try:
+            self.load_weights(grow(file.model.state_dict(), file.model.config, self.config.model))
+        except ValueError as error:
+            raise ValueError(f"{file.path}: not the model of the recipe: {error}") from error
         if file.realistic:
             self.keep_fidelity()
-            for model in (self.model, self.average):
-                model.generator.load_state_dict(file.realistic)
+            second = {f"generator.{name}": value for name, value in file.realistic.items()}
+            second = file.model.state_dict() | second
+            self.load_weights(grow(second, file.model.config, self.config.model))
         self.step = int(file.notes.get("steps", 0))
         self.seconds = 3600 * float(file.notes.get("hours", 0))
         phase, _ = self.config.phase_at(self.step)
         self.learner.adopt(phase.batch * (phase.crop // 16) ** 2)
+
+    def load_weights(self, state: dict[str, Tensor]) -> None:
+        for model in (self.model, self.average):
+            model.load_state_dict(state)
 
     # --- one step -------------------------------------------------------------------------------------
 

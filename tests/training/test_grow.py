@@ -1,0 +1,34 @@
+"""Growing a trained network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vqcodec.model import VQGAN
+from vqcodec.training.grow import grow
+from vqcodec.weights import load_model
+
+
+def test_a_grown_network_computes_the_same() -> None:
+    released = load_model().model
+    before = released.config
+    after = replace(before, encoder_blocks=(3, 3, 6), generator_blocks=(8, 4, 3))
+    grown = VQGAN(after)
+    grown.load_state_dict(grow(released.state_dict(), before, after))
+    pictures = 2 * torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) - 1
+    with torch.no_grad():
+        latents = released.encode(pictures)
+        torch.testing.assert_close(grown.encode(pictures), latents)
+        stages = torch.tensor([5])
+        torch.testing.assert_close(grown.decode(latents, stages), released.decode(latents, stages))
+    assert sum(map(torch.numel, grown.parameters())) > sum(map(torch.numel, released.parameters()))
+
+
+@pytest.mark.parametrize("change", [{"generator_blocks": (5, 3, 2)}, {"latent_dim": 32}, {"stages": 9}])
+def test_only_blocks_are_added(change: dict) -> None:
+    released = load_model().model
+    with pytest.raises(ValueError, match="more residual blocks"):
+        grow(released.state_dict(), released.config, replace(released.config, **change))
