@@ -465,7 +465,7 @@ def _usable_device(name: str | torch.device) -> torch.device:
 
 
 def _fastest_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively, which takes half the time of float32 or less."""
+    """bfloat16 where the processor multiplies it natively, which takes little more than half the time of float32."""
     if device.type != "cpu":
         return torch.float32
     # Older versions of torch do not say.
