@@ -95,6 +95,13 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
         write(tmp_path, overwrite=True)
 
 
+def test_below_a_file_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    with pytest.raises(WriteError, match="file is not a directory"), replacing(tmp_path / "file" / "out"):
+        pass
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
 def test_a_full_disk_is_one_line() -> None:
     with pytest.raises(WriteError, match="cannot be written: No space left on device"):
         write(Path("/dev/full"), b"x" * 100_000)

@@ -28,7 +28,10 @@ def replacing(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
             yield file
         return
     with _writing():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise WriteError(f"{target.parent} is not a directory") from None
         if target.is_dir():
             raise WriteError("is a directory")
         if not overwrite and target.exists():
