@@ -105,9 +105,3 @@ def test_below_a_file_nothing_is_written(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line() -> None:
     with pytest.raises(WriteError, match="cannot be written: No space left on device"):
         write(Path("/dev/full"), b"x" * 100_000)
-
-
-def test_a_parent_that_is_a_file_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match=r"cannot be written|exists already"):
-        write(tmp_path / "file" / "a.vqc")

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqcodec.memory import giving_back
 from vqcodec.model import TamingVQGAN
 
 # Top, left and values (height, width, C) of a part of an output.
@@ -72,7 +71,7 @@ class Windows:
         self, compute: Callable[[Box], Tensor], rows: int, columns: int, step: int
     ) -> Iterator[Part]:
         area, halo = self._model.window_area, self._model.halo
-        return giving_back(stitch(compute, rows, columns, area, halo, step))
+        return stitch(compute, rows, columns, area, halo, step)
 
 
 def stitch(
