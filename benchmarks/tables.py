@@ -16,8 +16,9 @@ from vqcodec.evaluation.metrics import METRICS, Metric
 from vqcodec.evaluation.results import Curve, read_curve
 
 HERE = Path(__file__).parent
-KODAK = HERE / "results" / "kodak"
-SPEED = HERE / "results" / "speed"
+RESULTS = HERE / "results"
+KODAK = RESULTS / "kodak"
+SPEED = RESULTS / "speed"
 PAGES = (HERE.parent / "README.md", HERE.parent / "vqcodec" / "models" / "photo.md")
 
 RATES = (0.05, 0.07, 0.10, 0.15, 0.20)
@@ -113,6 +114,16 @@ def speed_table(_: Sequence[Curve]) -> str:
     return _markdown(["codec", *verbs, "memory, MB"], rows)
 
 
+def savings_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of what is saved against fixed-length indices, at equal quality."""
+    rows = _rows(RESULTS / "fixed-length.csv")
+    saved = {(row["images"], row["what"], row["metric"]): float(row["saved"]) for row in rows}
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    pairs = dict.fromkeys((row["images"], row["what"]) for row in rows)
+    cells = [[*pair, *(f"{saved[(*pair, metric)]:.0%}" for metric in metrics)] for pair in pairs]
+    return _markdown(["pictures", "what", *(METRICS[metric].label for metric in metrics)], cells)
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -122,6 +133,7 @@ BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "kodak": rate_table,
     "kodak-peers": peer_table,
     "speed": speed_table,
+    "fixed-length": savings_table,
 }
 
 
