@@ -1,6 +1,7 @@
 """Regenerate everything in `results/`: `python -m benchmarks.run KODAK`.
 
-Rate-distortion on the 24 Kodak pictures, the checks of `claims.py`, and speed. A stopped run continues.
+Rate-distortion on the 24 Kodak pictures, the checks of `claims.py`, and speed. A stopped run continues. With
+`--photo`, a photograph of 12 megapixels or more, `results/speed` too. Neural peers are measured where CompressAI is.
 """
 
 import csv
@@ -9,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from benchmarks.claims import LIKE_PUBLISHED, PUBLISHED, write_checks
 from benchmarks.peers import AvifLikePublished
+from benchmarks.speed import main as speed_command
 from benchmarks.tables import rewrite_pages
 from vqcodec.evaluation.comparison import BESIDE_PICTURES, Comparison, ComparisonTask, compare_all, spread
 from vqcodec.evaluation.environment import describe_environment
@@ -38,7 +41,13 @@ ON_SHEETS = ("vqcodec", "avif", "webp")
 @click.command()
 @click.argument("kodak", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--only", type=click.Choice(["avif", "rate", "speed"]), help="Only one part.")
-def main(kodak: Path, only: str | None) -> None:
+@click.option(
+    "--photo",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Measures speed on this photograph, too.",
+)
+@click.pass_context
+def main(context: click.Context, kodak: Path, only: str | None, photo: Path | None) -> None:
     """Measure on the Kodak pictures in a folder, and write `benchmarks/results` and the tables made of it."""
     if only in ("avif", None):
         codec = f"{AvifLikePublished.__module__}:{AvifLikePublished.__name__}"
@@ -49,6 +58,10 @@ def main(kodak: Path, only: str | None) -> None:
         measure_rates(kodak, RESULTS / "kodak")
     if only in ("speed", None):
         measure_speed(RESULTS / "speed.csv")
+        if photo:
+            compressai = sys.executable if find_spec("compressai") else None
+            picture = find_originals([kodak])[0].path
+            context.invoke(speed_command, photo=photo, kodak=picture, compressai=compressai, only=())
     if any(check.holds is False for check in write_checks()):
         click.echo("not everything holds: see results/kodak/checks.csv", err=True)
     rewrite_pages()
