@@ -124,6 +124,15 @@ def savings_table(_: Sequence[Curve]) -> str:
     return _markdown(["pictures", "what", *(METRICS[metric].label for metric in metrics)], cells)
 
 
+def choices_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of what training variants reached in the same time."""
+    rows = _rows(RESULTS / "choices.csv")
+    names = "steps", "perceptual8", "perceptual2", "psnr8", "psnr2"
+    cells = [[row["variant"], *(row[name] for name in names)] for row in rows]
+    labels = "perceptual distance, 8 stages", "2 stages", "PSNR, 8 stages (dB)", "2 stages"
+    return _markdown(["variant", "steps", *labels], cells)
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -134,6 +143,7 @@ BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "kodak-peers": peer_table,
     "speed": speed_table,
     "fixed-length": savings_table,
+    "choices": choices_table,
 }
 
 

@@ -204,6 +204,12 @@ def compress(ctx: click.Context, **options: Any) -> None:
     help="Of a damaged file, make up what cannot be read, and say which tiles those are.",
 )
 @click.option(
+    "--realism",
+    type=click.FloatRange(0, 1),
+    metavar="0..1",
+    help="0 keeps nearest to the original, 1 looks most like a photograph and makes up more. [the model's choice]",
+)
+@click.option(
     "--reference", type=click.Path(path_type=Path), metavar="FILE", help="Picture to tell the PSNR against."
 )
 @_shared

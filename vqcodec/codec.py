@@ -48,6 +48,12 @@ class Codec:
         dtype: that the networks compute in, `torch.float32` or `torch.bfloat16`; by default bfloat16 on processors
             that have it. Decoded indices do not depend on it either, and pixels by rounding only. Imported
             models always compute in float32.
+
+    Attributes:
+        model: the network, with the first of its generators.
+        model_id: 4 bytes that name it in files.
+        realism: share of the second generator, 0..1, where none is asked for.
+        most_realism: 1, or 0 if there is only one generator.
     """
 
     def __init__(
@@ -57,10 +63,15 @@ class Codec:
         self.model = file.model.to(self.device).to(memory_format=file.model.memory_format)
         self.networks: Strips | Windows
         if isinstance(self.model, VQGAN):
-            self.networks = Strips(self.model, dtype or _fastest_dtype(self.device))
+            second = file.realistic and {
+                name: value.to(self.device) for name, value in file.realistic.items()
+            }
+            self.networks = Strips(self.model, dtype or _fastest_dtype(self.device), second)
         else:
             self.networks = Windows(self.model)
         self.model_id = file.model_id
+        self.most_realism = 1.0 if file.realistic else 0.0
+        self.realism = float(file.notes.get("realism", self.most_realism))
         self.config = self.model.config
         self.coder: IndexCoder
         if file.context is None:
@@ -94,8 +105,10 @@ class Codec:
         """
         return self.quantize(self.latents(images.from_pil(image).pixels), lagrangian(quality))
 
-    def decode(self, planes: np.ndarray, size: tuple[int, int] | None = None) -> Image.Image:
-        """The RGB image of index planes, cut to `size` (width, height) or the full grid."""
+    def decode(
+        self, planes: np.ndarray, size: tuple[int, int] | None = None, *, realism: float | None = None
+    ) -> Image.Image:
+        """The RGB image of index planes, cut to `size` (width, height) or the full grid; realism as in `decompress`."""
         height, width = (self.config.downsampling * side for side in planes.shape[1:])
         if size is not None:
             if not (0 < size[0] <= width and 0 < size[1] <= height):
@@ -103,7 +116,7 @@ class Codec:
                     f"{size[0]}x{size[1]} pixels do not fit {planes.shape[1]}x{planes.shape[2]} positions"
                 )
             width, height = size
-        return Image.fromarray(self.render(planes)[:height, :width])
+        return Image.fromarray(self.render(planes, realism)[:height, :width])
 
     @torch.inference_mode()
     def latents(self, pixels: np.ndarray, progress: Callable[[float], None] | None = None) -> Tensor:
@@ -139,18 +152,23 @@ class Codec:
         used = [stage for stage, plane in enumerate(out) if stage == 0 or plane.any()]
         return out[: used[-1] + 1]
 
-    def render(self, planes: np.ndarray) -> np.ndarray:
+    def render(self, planes: np.ndarray, realism: float | None = None) -> np.ndarray:
         """Pixels (f h, f w, 3) uint8 of index planes (stages, h, w); f is `config.downsampling`."""
         step = self.config.downsampling
         out = np.empty((step * planes.shape[1], step * planes.shape[2], 3), np.uint8)
-        for top, left, pixels in self._rendered(planes):
+        for top, left, pixels in self._rendered(planes, realism):
             out[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
         return out
 
     @torch.inference_mode()
-    def _rendered(self, planes: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    def _rendered(self, planes: np.ndarray, realism: float | None) -> Iterator[tuple[int, int, np.ndarray]]:
         """Top, left and pixels of parts that cover the picture of index planes once."""
         stages, rows, columns = planes.shape
+        realism = self.realism if realism is None else realism
+        if not 0 <= realism <= 1:
+            raise ValueError(f"realism {realism} is not between 0 and 1")
+        if realism > self.most_realism:
+            raise ValueError("this model has one generator, and no other realism than 0")
         if not 1 <= stages <= self.config.stages or planes.max() >= self.config.codebook_size:
             raise ValueError("the index planes are not of this model")
 
@@ -159,7 +177,7 @@ class Codec:
             indices = torch.from_numpy(part).to(self.device).flatten(1).T
             return self.model.quantizer.dequantize(indices).view(*part.shape[1:], -1)
 
-        for top, left, picture in self.networks.decode(latents, rows, columns, stages):
+        for top, left, picture in self.networks.decode(latents, rows, columns, stages, realism):
             yield top, left, _to_pixels(picture).cpu().numpy()
 
     # --- indices <-> bytes ----------------------------------------------------------------------------
@@ -297,6 +315,7 @@ class Codec:
         scale: int = 1,
         allow_truncated: bool = False,
         conceal: bool = False,
+        realism: float | None = None,
         max_pixels: int | None = MAX_PIXELS,
         progress: Callable[[float], None] | None = None,
     ) -> Image.Image:
@@ -315,6 +334,8 @@ class Codec:
                 that are not all there. What they lack is made up (`vqcodec.sampling`), the same each time. Other tiles
                 have the pixels that they would have, except within `Codec.model.halo` latent positions of such a
                 tile, and everywhere where the model `blends`. Damaged metadata and alpha are left out.
+            realism: 0 for the generator that keeps nearest to the original, 1 for the one that was trained to look like
+                a photograph and makes up more, or a blend of their weights; the model's own choice by default.
             max_pixels: render at most this many, `None` for any number.
             progress: called now and then with the share that is done, 0..1.
 
@@ -360,7 +381,7 @@ class Codec:
         if alpha is not None:
             alpha = alpha[:, x : x + width]
         canvas = images.Canvas((width, height), header.grey, alpha, container.metadata, scale)
-        self._paint(canvas, excerpt, (x, y), progress)
+        self._paint(canvas, excerpt, (x, y), realism, progress)
         return canvas.image
 
     def compress_many(
@@ -410,13 +431,14 @@ class Codec:
         canvas: images.Canvas,
         excerpt: Excerpt,
         origin: tuple[int, int],
+        realism: float | None,
         progress: Callable[[float], None] | None,
     ) -> None:
         """Render an excerpt onto a canvas whose top left pixel is `origin` (x, y) of the picture."""
         step = self.config.downsampling
         down, over = step * excerpt.box.top - origin[1], step * excerpt.box.left - origin[0]
         done, area = 0, step * step * excerpt.planes[0].size
-        for top, left, pixels in self._rendered(excerpt.planes):
+        for top, left, pixels in self._rendered(excerpt.planes, realism):
             canvas.put(over + left, down + top, pixels)
             done += pixels.shape[0] * pixels.shape[1]
             if progress:

@@ -103,6 +103,7 @@ def render_latents(codec: Codec, latents: Tensor, stages: int | None = None) -> 
         rows,
         columns,
         stages or codec.config.stages,
+        codec.realism,
     ):
         out[top : top + part.shape[0], left : left + part.shape[1]] = part.float() / 127.5
     return out

@@ -70,6 +70,7 @@ class Decompression:
     region: tuple[int, int, int, int] | None = None
     scale: int = 1
     conceal: bool = False
+    realism: float | None = None
     max_pixels: int | None = None
     kind: str | None = None
     overwrite: bool = False
@@ -89,6 +90,7 @@ class Decompression:
                     scale=self.scale,
                     allow_truncated=True,
                     conceal=self.conceal,
+                    realism=self.realism,
                     max_pixels=self.max_pixels,
                     progress=progress,
                 )

@@ -48,6 +48,7 @@ def decompress_files(
     region: tuple[int, int, int, int] | None,
     scale: int,
     conceal: bool,
+    realism: float | None,
     reference: Path | None,
     max_megapixels: float,
     force: bool,
@@ -60,7 +61,8 @@ def decompress_files(
         raise RequestError("--reference is for one file")
     kinds = {format_of(task.target.suffix) for task in tasks if task.target}
     kind = format_of(new_suffix) if suffix or not kinds else kinds.pop()
-    work = Decompression(stages, region, scale, conceal, _pixels(max_megapixels), kind, force, reference)
+    limit = _pixels(max_megapixels)
+    work = Decompression(stages, region, scale, conceal, realism, limit, kind, force, reference)
     return _run(tasks, work, engine="local", **batch)
 
 

@@ -8,6 +8,7 @@ once, with the channels of maps that are shuffled in the order in which they lie
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -28,6 +29,8 @@ Layer = Callable[[Tensor, Kept, bool], tuple[Tensor, Kept]]
 
 # Pictures of more columns of latent positions are cut into bands of about so many.
 WIDEST = 1 << 13
+# Prepared generators, one per number of stages and realism, that are kept; each takes some megabytes.
+MOST_GENERATORS = 16
 
 
 class Strips:
@@ -36,12 +39,15 @@ class Strips:
     Args:
         model: where it is on its device; read only.
         dtype: of maps and weights, sums are float32 in any case.
+        realistic: weights of a second generator.
     """
 
-    def __init__(self, model: VQGAN, dtype: torch.dtype) -> None:
+    def __init__(self, model: VQGAN, dtype: torch.dtype, realistic: dict[str, Tensor] | None = None) -> None:
         self.dtype = dtype
         self._model = model
-        self._generators: dict[int, list[Layer]] = {}
+        self._realistic = realistic
+        # By number of stages and share of the second generator.
+        self._generators: dict[tuple[int, float], list[Layer]] = {}
 
     def encode(self, pixels: np.ndarray) -> Iterator[Part]:
         """Latents of pixels (H, W, 3) uint8, part by part: top, left and (h, w, D) float32."""
@@ -59,7 +65,7 @@ class Strips:
             yield top, left, latents.float()
 
     def decode(
-        self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int
+        self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int, realism: float = 0.0
     ) -> Iterator[Part]:
         """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-127.5, 127.5].
 
@@ -67,15 +73,19 @@ class Strips:
             latents: gives those of a box, (h, w, D).
             rows, columns: of the grid.
             stages: how many the latents were made from.
+            realism: share of the second generator in the weights, 0..1.
         """
-        if stages not in self._generators:
-            self._generators[stages] = self._generator(stages)
+        layers = self._generators.get((stages, realism))
+        if layers is None:
+            if len(self._generators) >= MOST_GENERATORS:
+                self._generators.clear()
+            layers = self._generators[stages, realism] = self._generator(stages, realism)
 
         def cut(box: Box) -> Tensor:
             return latents(box).to(self.dtype).permute(2, 0, 1)[None]
 
         step = self._model.config.downsampling
-        return self._run(self._generators[stages], cut, rows, columns, step)
+        return self._run(layers, cut, rows, columns, step)
 
     def _run(
         self, layers: list[Layer], cut: Callable[[Box], Tensor], rows: int, columns: int, step: int
@@ -122,8 +132,14 @@ class Strips:
         head = _Convolution(encoder.head.weight / rms, encoder.head.bias / rms, self.dtype)
         return [*layers, _pointwise(lambda x: head(x)[0].permute(1, 2, 0))]
 
-    def _generator(self, stages: int) -> list[Layer]:
+    def _generator(self, stages: int, realism: float) -> list[Layer]:
         generator = self._model.generator
+        if realism:
+            weights = generator.state_dict()
+            generator = copy.deepcopy(generator)
+            generator.load_state_dict(
+                {name: weights[name].lerp(self._realistic[name], realism) for name in weights}
+            )
         layers: list[Layer] = [_pointwise(_Convolution.of(generator.stem, self.dtype))]
         for layer in generator.body:
             if isinstance(layer, ResidualBlock):

@@ -51,7 +51,7 @@ class Windows:
         return self._stitched(encode, rows, columns, 1)
 
     def decode(
-        self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int
+        self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int, realism: float = 0.0
     ) -> Iterator[Part]:
         """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-127.5, 127.5].
 
@@ -59,6 +59,7 @@ class Windows:
             latents: gives those of a box, (h, w, D).
             rows, columns: of the grid.
             stages: how many the latents were made from.
+            realism: has no meaning for these models, which have one generator.
         """
         count = torch.tensor([stages])
 

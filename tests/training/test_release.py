@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.training.test_trainer import DATA, RECIPE
 from vqcodec.codec import Codec
+from vqcodec.model import VQGAN
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler, find_images
 from vqcodec.training.release import release
@@ -31,7 +32,7 @@ def train_and_release(
 ) -> Path:
     Trainer(recipe, crops, None, folder, start).run()
     path = folder / "model.safetensors"
-    model_id = release(folder, path, crops, pool=40, steps=20)
+    model_id = release(folder, path, crops, pool=40, steps=20, realism=0.25)
     assert load_model(path).model_id == model_id
     return path
 
@@ -65,6 +66,27 @@ def test_after_an_adversarial_phase_both_generators_are_released(crops: CropSamp
         assert torch.equal(value, before[f"generator.{name}"].half().float()), name
         assert torch.equal(file.realistic[name], after[f"generator.{name}"].half().float()), name
     assert not torch.equal(file.realistic["head.weight"], file.model.generator.head.weight)
+
+    # Realism blends the weights of both; without being asked, it is what was chosen at the release.
+    codec = Codec(file, dtype=torch.float32)
+    assert codec.realism == 0.25
+    planes = np.random.default_rng(0).integers(0, 16, (3, 5, 7))
+    first, blend, second = (codec.decode(planes, realism=share) for share in (0, 0.25, 1))
+    assert first.tobytes() != blend.tobytes() != second.tobytes()
+    assert codec.decode(planes).tobytes() == blend.tobytes()
+    data = codec.pack(planes, (112, 80))
+    assert codec.decompress(data).tobytes() == blend.tobytes()
+    assert codec.decompress(data, realism=1).tobytes() == second.tobytes()
+    for generator, share in ((file.model.generator.state_dict(), 0), (file.realistic, 1)):
+        alone = VQGAN(file.model.config).eval()
+        alone.load_state_dict(file.model.state_dict())
+        alone.generator.load_state_dict(generator)
+        only = Codec(replace(file, model=alone, realistic=None, notes={}), dtype=torch.float32)
+        assert only.decode(planes).tobytes() == codec.decode(planes, realism=share).tobytes()
+    with pytest.raises(ValueError, match="not between 0 and 1"):
+        codec.decode(planes, realism=1.5)
+    with pytest.raises(ValueError, match="no other realism than 0"):
+        only.decode(planes, realism=0.5)
 
     # A run that goes on from that file alone trains the second generator and keeps the first.
     longer = replace(recipe, phases=(*DISTORTION.phases, replace(adversarial, steps=5)))

@@ -89,12 +89,19 @@ def train_command(
     metavar="MODEL.safetensors",
     help="Model file to write.",
 )
-def release_command(run: Path, data: Sequence[Path], output: Path) -> None:
+@click.option(
+    "--realism",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Share of the generator of the adversarial phase, if there was one, where none is asked for.",
+)
+def release_command(run: Path, data: Sequence[Path], output: Path, realism: float) -> None:
     """Make a model file of the averaged weights of a training run, and train its context model."""
     with _faults():
         from vqcodec.training.release import release
 
-        model_id = release(run, output, CropSampler(find_images(data)))
+        model_id = release(run, output, CropSampler(find_images(data)), realism=realism)
     click.echo(f"{output}: model {model_id.hex()}")
 
 

@@ -26,7 +26,9 @@ PRIOR = 0.5
 PRICES = LARGEST_PRICE / 40, LARGEST_PRICE
 
 
-def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: int = 4000) -> bytes:
+def release(
+    run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: int = 4000, realism: float = 1.0
+) -> bytes:
     """Write the averaged weights of a run as a model file and return its model id.
 
     Of a run with an adversarial phase, the file holds the generator from before it and the one at the end.
@@ -37,6 +39,7 @@ def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: i
         crops: photographs that the context model learns from.
         pool: number of crops that it learns from.
         steps: its training steps.
+        realism: share of the generator at the end where none is asked for, 0..1.
     """
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     model = VQGAN(ModelConfig.from_fields(state["config"]["model"])).eval().requires_grad_(False)
@@ -59,6 +62,8 @@ def release(run: Path, out: Path, crops: CropSampler, pool: int = 2000, steps: i
     charged = any(phase["rate"] for phase in state["config"]["phases"])
     planes = index_pool(model, crops, PRICES if charged else None, pool)
     notes = {"steps": str(state["step"]), "hours": f"{state['seconds'] / 3600:.2f}"}
+    if realistic:
+        notes["realism"] = f"{realism:g}"
     return _save(out, model, planes, steps, notes, realistic)
 
 
@@ -80,7 +85,7 @@ def refit(file: ModelFile, out: Path, crops: CropSampler, pool: int = 2000, step
         tables = frequencies(count_contexts(planes, file.model.config.codebook_size) + PRIOR)
         quantizer.bits.copy_(16 - torch.from_numpy(tables.astype(np.float32)).log2())
     planes = index_pool(file.model, crops, PRICES, pool)
-    notes = {key: value for key, value in file.notes.items() if key in ("steps", "hours")}
+    notes = {key: value for key, value in file.notes.items() if key in ("steps", "hours", "realism")}
     return _save(out, file.model, planes, steps, notes, file.realistic)
 
 
