@@ -22,6 +22,7 @@ from vqcodec.errors import ConcealedWarning, ImageError, LossWarning, ModelError
 from vqcodec.model import VQGAN
 from vqcodec.model.context import ContextModel
 from vqcodec.parallel import in_parallel, torch_threads, usable_cores
+from vqcodec.processor import native_bfloat16
 from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_PRICE, TOLERANCE, lagrangian, search
 from vqcodec.sampling import conceal as fill_in
 from vqcodec.strips import Strips
@@ -490,10 +491,7 @@ def _fastest_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the processor multiplies it natively, which takes little more than half the time of float32."""
     if device.type != "cpu":
         return torch.float32
-    # Older versions of torch do not say.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if native_bfloat16() else torch.float32
 
 
 def _in_parallel(

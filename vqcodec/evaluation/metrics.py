@@ -12,6 +12,7 @@ from torch import Tensor
 from vqcodec.errors import RequestError
 from vqcodec.evaluation.extras import MissingExtraError, require
 from vqcodec.evaluation.stlpips import SMALLEST_SIDE, STLPIPS
+from vqcodec.processor import native_bfloat16
 
 MS_SSIM_SMALLEST_SIDE = 161  # an 11-pixel window after four halvings
 
@@ -107,12 +108,6 @@ def _check_shapes(a: Tensor, b: Tensor) -> None:
         raise ValueError(
             f"images to compare are (N, C, H, W) of one shape: {tuple(a.shape)}, {tuple(b.shape)}"
         )
-
-
-def native_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware, at twice the speed of float32."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 @dataclass

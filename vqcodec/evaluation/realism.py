@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from vqcodec.evaluation.metrics import native_bfloat16, to_tensor
+from vqcodec.evaluation.metrics import to_tensor
 from vqcodec.evaluation.stlpips import STLPIPS
+from vqcodec.processor import native_bfloat16
 
 PATCH = 64
 _BOOTSTRAP_DRAWS = 1000

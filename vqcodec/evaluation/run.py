@@ -16,11 +16,12 @@ from tqdm import tqdm
 from vqcodec.errors import RequestError
 from vqcodec.evaluation.codecs import Codec, load_codec
 from vqcodec.evaluation.environment import describe_environment
-from vqcodec.evaluation.metrics import KID, METRICS, Reference, Scorer, native_bfloat16
+from vqcodec.evaluation.metrics import KID, METRICS, Reference, Scorer
 from vqcodec.evaluation.originals import Original, read_image
 from vqcodec.evaluation.pool import in_processes
 from vqcodec.evaluation.realism import PatchFeatures, kernel_distance
 from vqcodec.evaluation.results import Curve, Point, ResultsFile, Row, mean_curves, write_curve, write_means
+from vqcodec.processor import native_bfloat16
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqcodec.processor import capabilities
+
 WEIGHT_BITS = 6  # a weight of 1.0 is 2**6
 _HALF = 1 << WEIGHT_BITS - 1  # added before a shift, so that it rounds
 UNIT = 16  # an activation or a logit of 1.0 is 16
@@ -157,9 +159,8 @@ def _bytes_are_exact() -> bool:
 
     Without instructions for them, oneDNN adds pairs of products in 16 bits, which is too few.
     """
-    # Older versions of torch do not say which instructions there are.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    if not any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
+    known = capabilities()
+    if not any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
         return False
     if not hasattr(torch, "_int_mm"):
         return False
@@ -246,14 +247,6 @@ def _product(hidden: Tensor, factor: Tensor) -> Tensor:
     return (hidden.to(factor.dtype) @ factor.T).to(torch.int32)
 
 
-def _shift(total: Tensor) -> Tensor:
-    return (total + _HALF) >> WEIGHT_BITS
-
-
 def _clamped(total: Tensor) -> Tensor:
     """Activations (int8) of a shifted sum, which is overwritten."""
     return total.clamp_(0, ACTIVATION_MAX).to(torch.int8)
-
-
-def _activate(total: Tensor) -> Tensor:
-    return _shift(total).clamp_(0, ACTIVATION_MAX)

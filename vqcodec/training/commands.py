@@ -25,6 +25,14 @@ _data = click.option(
     metavar="DIR",
     help="Folder of photographs, searched through; repeatable.",
 )
+_output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="MODEL.safetensors",
+    help="Model file to write.",
+)
 
 
 @click.command("train")
@@ -81,14 +89,7 @@ def train_command(
 @click.command("release")
 @click.argument("run", type=_folder)
 @_data
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    metavar="MODEL.safetensors",
-    help="Model file to write.",
-)
+@_output
 @click.option(
     "--realism",
     type=click.FloatRange(0, 1),
@@ -108,14 +109,7 @@ def release_command(run: Path, data: Sequence[Path], output: Path, realism: floa
 @click.command("train-context")
 @click.argument("model")
 @_data
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    metavar="MODEL.safetensors",
-    help="Model file to write.",
-)
+@_output
 @click.option(
     "--crops",
     type=click.IntRange(min=20),
