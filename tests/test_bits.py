@@ -28,6 +28,8 @@ def random_context() -> ContextWeights:
         "e3": (STAGES, groups, hidden),
         "wm": (STAGES, groups, hidden),
         "bm": (STAGES, groups, groups),
+        "v0": (3, hidden, 4 * embedding),
+        "b0": (3, hidden),
     }
     torch.manual_seed(0)
     return ContextWeights(

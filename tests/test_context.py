@@ -73,18 +73,27 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
     tables = []
     _, stages, rows, columns = planes.shape
     planes = planes.astype(np.int64)
+    cross = [(-1, 0), (0, -1), (0, 1), (1, 0)]
+    diagonals = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
     for stage in range(stages):
-        for parity in (0, 1):
+        if stage == 0 and "v0" in weights:
+            around_in_pass = [[], double(diagonals), double(cross), diagonals, cross]
+        else:
+            around_in_pass = [[], cross]
+        for which, offsets in enumerate(around_in_pass):
             group_rows, member_rows = [], []
             for tile in planes:
-                for y, x in np.argwhere(np.add.outer(np.arange(rows), np.arange(columns)) % 2 == parity):
+                for y, x in np.argwhere(passes(rows, columns, len(around_in_pass)) == which):
 
                     def at(plane, table, dy, dx, y=y, x=x):
                         if not (0 <= y + dy < rows and 0 <= x + dx < columns):
                             return np.zeros(table.shape[1], np.int64)
                         return table[plane[y + dy, x + dx]]
 
-                    total = weights["b1"][stage, parity].copy()
+                    last = which == len(around_in_pass) - 1
+                    total = (
+                        weights["b1"][stage, int(last)] if last or not which else weights["b0"][which - 1]
+                    ).copy()
                     around = []
                     for dy in (-1, 0, 1):
                         for dx in (-1, 0, 1):
@@ -93,12 +102,10 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
                                 summed += at(tile[before], weights["embedding"][before], dy, dx)
                             around.append(np.clip(summed, -127, 127))
                     total += weights["w1"][stage] @ np.concatenate(around)
-                    if parity:
-                        cross = [
-                            at(tile[stage], weights["embedding"][stage], dy, dx)
-                            for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0))
-                        ]
-                        total += weights["v1"][stage] @ np.concatenate(cross)
+                    if which:
+                        known = [at(tile[stage], weights["embedding"][stage], *offset) for offset in offsets]
+                        matrix = weights["v1"][stage] if last else weights["v0"][which - 1]
+                        total += matrix @ np.concatenate(known)
                     hidden = activate(weights["w2"][stage] @ activate(total) + weights["b2"][stage])
                     group_rows.append(frequencies(weights["wg"][stage] @ hidden + weights["bg"][stage]))
                     group = tile[stage, y, x] // model.members
@@ -112,6 +119,17 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
                 np.reshape(member_rows, (-1, model.members)),
             ]
     return tables
+
+
+def passes(rows: int, columns: int, count: int) -> np.ndarray:
+    """The number of the pass at every position, of two or of five."""
+    pattern = ["01", "10"] if count == 2 else ["0424", "4343", "2414", "4343"]
+    repeats = rows // len(pattern) + 1, columns // len(pattern) + 1
+    return np.tile([[int(number) for number in row] for row in pattern], repeats)[:rows, :columns]
+
+
+def double(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(2 * down, 2 * over) for down, over in offsets]
 
 
 @pytest.mark.parametrize("kind", ["photograph", "zeros", "last", "random"])
@@ -138,17 +156,18 @@ def test_equals_plain_integer_arithmetic_in_a_single_row_or_column(codec, shape)
         np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize("codewords", [24, 64])
-def test_codewords_in_groups_of_any_size(codewords):
-    model = ContextModel(random_weights(2, codewords))
-    planes = np.random.default_rng(2).integers(0, codewords, (2, 2, 5, 4)).astype(np.uint16)
+def test_codewords_in_groups_of_any_size(codewords, interlaced):
+    model = ContextModel(random_weights(2, codewords, interlaced))
+    planes = np.random.default_rng(2).integers(0, codewords, (2, 2, 7, 9)).astype(np.uint16)
     for got, wanted in zip(walk(model, planes), reference(model, planes), strict=True):
         np.testing.assert_array_equal(got, wanted)
     coder = ContextCoder(model)
-    header = Header(64, 80, b"0000", 2, codewords)
+    header = Header(144, 112, b"0000", 2, codewords)
     data = bitstream.write(header, coder.encode(planes[:1]))
     readers = [bitstream.read(data).payload.tile(0)]
-    np.testing.assert_array_equal(coder.decode(readers, [(5, 4)])[0], planes[0])
+    np.testing.assert_array_equal(coder.decode(readers, [(7, 9)])[0], planes[0])
 
 
 def test_groups_are_few_and_equal():
@@ -166,12 +185,14 @@ def test_groups_are_few_and_equal():
         split(257)
 
 
-def random_weights(stages: int, codewords: int, channels: int = 4, hidden: int = 8) -> ContextWeights:
+def random_weights(
+    stages: int, codewords: int, interlaced: bool, channels: int = 4, hidden: int = 8
+) -> ContextWeights:
     generator = torch.Generator().manual_seed(0)
     groups, members = split(codewords)
 
-    def draw(limit: int, *shape: int) -> torch.Tensor:
-        return torch.randint(-limit, limit + 1, (stages, *shape), generator=generator, dtype=torch.int32)
+    def draw(limit: int, *shape: int, count: int = stages) -> torch.Tensor:
+        return torch.randint(-limit, limit + 1, (count, *shape), generator=generator, dtype=torch.int32)
 
     return ContextWeights(
         embedding=draw(127, codewords, channels),
@@ -186,6 +207,8 @@ def random_weights(stages: int, codewords: int, channels: int = 4, hidden: int =
         e3=draw(2000, groups, hidden),
         wm=draw(60, members, hidden),
         bm=draw(2000, groups, members),
+        v0=draw(60, hidden, 4 * channels, count=3) if interlaced else None,
+        b0=draw(2000, hidden, count=3) if interlaced else None,
     )
 
 
@@ -226,6 +249,8 @@ def test_products_stay_exact_in_float32(codec):
     """No sum of products can reach 2**24, the largest range in which float32 holds every integer."""
     weights = model_of(codec).weights
     first = weights.w1.abs().sum(-1).amax() * 127 + weights.v1.abs().sum(-1).amax() * 127
+    if weights.v0 is not None:
+        assert weights.v0.abs().sum(-1).amax() * 127 < 1 << 24
     others = [getattr(weights, name).abs().sum(-1).amax() * 127 for name in ("w2", "wg", "w3", "wm")]
     assert max(int(value) for value in (first, *others)) < 1 << 24
 

@@ -80,8 +80,7 @@ def _contexts(before: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, n
 class ContextCoder:
     """Codes every index as group and member, with the frequencies of an integer context model.
 
-    Within a stage, the positions of even row + column come first, then the odd ones; for each of the two
-    passes all groups in raster order, then all members.
+    Within a stage, positions come in passes; for each pass all groups in raster order, then all members.
 
     Args:
         model: the context model.

@@ -1,7 +1,7 @@
 """Indices drawn from the context model: masked positions completed from what is around them, and whole pictures.
 
-The context model gives the probabilities of an index from the stages before and, in the second pass over the
-checkerboard, from its four neighbours. The second kind holds for a position of either colour, so a first stage that
+The context model gives the probabilities of an index from the stages before and, in the last pass over a stage, from
+its four neighbours. The latter holds for a position of any pass, so a first stage that
 is not known is drawn position by position, over and over, each given its neighbours (Gibbs sampling). The stages
 after it are drawn in two passes, in the order in which files hold them.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vqcodec.coding import ContextCoder
 from vqcodec.errors import ModelError
-from vqcodec.model.context import ACTIVATION_MAX, CROSS, NEIGHBOURHOOD, WEIGHT_BITS, ContextModel
+from vqcodec.model.context import ACTIVATION_MAX, BORDER, CROSS, NEIGHBOURHOOD, WEIGHT_BITS, ContextModel
 from vqcodec.windows import Box
 
 if TYPE_CHECKING:
@@ -235,12 +235,12 @@ def _draw(
     """
     rows, columns = planes.shape[1:]
     parity = (np.add.outer(np.arange(rows), np.arange(columns)) + shift) % 2
-    # One position of zeros around everything, as in `ContextState`.
-    before = torch.zeros(rows + 2, columns + 2, model.channels)
+    # A border of zeros around everything, as in `ContextState`.
+    before = torch.zeros(rows + 2 * BORDER, columns + 2 * BORDER, model.channels)
     for stage, (plane, hole) in enumerate(zip(planes, mask, strict=True)):
         embedding = model.weights.embedding[stage].float()
         current = torch.zeros_like(before)
-        inside = current[1:-1, 1:-1]
+        inside = current[BORDER:-BORDER, BORDER:-BORDER]
         inside[:] = embedding[torch.from_numpy(plane)]
         guide = surroundings if stage == 0 and temperature else None
         begun = stage == 0 and surroundings
@@ -260,12 +260,12 @@ def _draw(
                 drawn = np.take_along_axis(drawn, np.broadcast_to(taken, (len(drawn), 1)), 1)[:, 0]
                 plane[down.numpy(), over.numpy()] = drawn
                 inside[down, over] = embedding[torch.from_numpy(drawn)]
-        before[1:-1, 1:-1] += embedding[torch.from_numpy(plane)]
+        before[BORDER:-BORDER, BORDER:-BORDER] += embedding[torch.from_numpy(plane)]
 
 
 def _beside(maps: Tensor, down: Tensor, over: Tensor, offsets: Sequence[tuple[int, int]]) -> Tensor:
-    """What stands beside n positions in padded maps (h + 2, w + 2, E), side by side: (n, len(offsets) * E)."""
-    return torch.cat([maps[down + y, over + x] for y, x in offsets], 1)
+    """What stands beside n positions in maps (h, w, E) with a border, side by side: (n, len(offsets) * E)."""
+    return torch.cat([maps[down + BORDER + y, over + BORDER + x] for y, x in offsets], 1)
 
 
 def _draw_indices(

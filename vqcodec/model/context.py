@@ -1,14 +1,18 @@
 """Context model: integer frequencies of every index, from the indices decoded before it.
 
 Index planes are decoded stage by stage, and each stage in two passes over a checkerboard (He et al., CVPR
-2021). An index of K = G * M codewords is two symbols: its group (index // M) and its member (index % M), so
-that a symbol needs G or M frequencies, not K.
+2021). The even positions of the first stage, which has no stages before to go by, come in four passes themselves, from
+a coarse grid to finer ones. An index of K = G * M codewords is two symbols: its group (index // M) and its member
+(index % M), so that a symbol needs G or M frequencies, not K.
 
     A   sum over the stages before of an embedding of their index, 3x3 neighbourhood
-    C   embedding of this stage's index at the four neighbours, known in the second pass only
+    C   embedding of this stage's index at the four nearest positions of the passes before; none in the first pass
     h1 = relu(W1 A + V1 C + b1[pass])      h2 = relu(W2 h1 + b2)
     group  ~ softmax(Wg h2 + bg)
     h3 = relu(W3 h2 + e3[group])           member ~ softmax(Wm h3 + bm[group])
+
+In the passes of the first stage between its first and its last one, V0 and b0 of the pass stand for V1 and b1. Models
+without them have two passes in all stages.
 
 Everything is integers: weights and embeddings of 8 bits, activations of 7 bits, a shift between layers, a
 table for exp. Matrix products run in float32 on integer values whose sums stay below 2**24, so they are exact in
@@ -52,7 +56,7 @@ def exp_table() -> Tensor:
 @dataclass
 class ContextWeights:
     """Integer weights, one set per stage: S stages, K codewords in G groups of M members, E embedding and H hidden
-    channels.
+    channels. Those of the first stage's passes in between may be missing.
 
     All tensors are int32 for exact arithmetic; those marked int8 fit into 8 bits and are stored so.
     """
@@ -69,9 +73,13 @@ class ContextWeights:
     e3: Tensor  # (S, G, H)
     wm: Tensor  # (S, M, H) int8
     bm: Tensor  # (S, G, M)
+    v0: Tensor | None = None  # (3, H, 4E) int8
+    b0: Tensor | None = None  # (3, H)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """All that are there, by name."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 def split(codebook_size: int) -> tuple[int, int]:
@@ -86,7 +94,7 @@ def split(codebook_size: int) -> tuple[int, int]:
     raise ValueError(f"{codebook_size} codewords cannot be split into groups of equal size")
 
 
-EIGHT_BIT = ("embedding", "w1", "v1", "w2", "wg", "w3", "wm")
+EIGHT_BIT = ("embedding", "w1", "v1", "w2", "wg", "w3", "wm", "v0")
 
 
 class ContextModel:
@@ -173,41 +181,63 @@ def _bytes_are_exact() -> bool:
 class ContextState:
     """What is known of some tiles while their stages are coded one after the other.
 
-    For every stage, for both passes: `group_frequencies`, then `member_frequencies`, then `update`. Arrays have
+    For every stage, for all of its passes: `group_frequencies`, then `member_frequencies`, then `update`. Arrays have
     a row for every position of the pass, tile by tile, in raster order.
     """
 
     def __init__(self, model: ContextModel, count: int, rows: int, columns: int) -> None:
         self.model = model
-        self.shape = count, rows, columns
-        parity = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
-        self.passes = [(parity == which).flatten().nonzero().flatten() for which in (0, 1)]
-        # One position of zeros around every tile: outside, nothing is known.
-        padded = count, rows + 2, columns + 2
+        # A border of zeros around every tile: outside, nothing is known.
+        padded = count, rows + 2 * BORDER, columns + 2 * BORDER
         self.before = torch.zeros(*padded, model.channels, dtype=torch.int16)
         self.current = torch.zeros(*padded, model.channels, dtype=torch.int8)
-        # Where the positions of both passes stand among all positions, and among those of the padded tiles.
-        inside = torch.arange(math.prod(padded)).view(padded)[:, 1:-1, 1:-1].flatten(1)
+        inside = torch.arange(math.prod(padded)).view(padded)[:, BORDER:-BORDER, BORDER:-BORDER].flatten(1)
         tiles = rows * columns * torch.arange(count)[:, None]
-        self._rows = [(tiles + positions).flatten() for positions in self.passes]
-        self._places = [inside[:, positions].flatten() for positions in self.passes]
+
+        def layout(passes: list[Tensor]) -> tuple[list[Tensor], ...]:
+            """Positions of every pass in a tile, among all positions, and among those of the padded tiles."""
+            return (
+                passes,
+                [(tiles + positions).flatten() for positions in passes],
+                [inside[:, positions].flatten() for positions in passes],
+            )
+
+        self._later = layout(checkerboard(rows, columns))
+        first = self._later if model.weights.v0 is None else layout(interlaced(rows, columns))
+        self.passes, self._rows, self._places = first
         self.stage = 0
         self.which = 0
         self._base: Tensor | None = None
         self._hidden: Tensor | None = None
 
+    def _known(self) -> Tensor:
+        """What the current pass knows of its stage: embeddings (n, 4E) at four positions of the passes before."""
+        around = NEIGHBOURS[self.which - len(self.passes)]
+        places = self._places[self.which]
+        maps, row = self.current.view(-1, self.model.channels), self.current.shape[2]
+        return torch.cat([maps.index_select(0, places + (y * row + x)) for y, x in around], 1)
+
     @torch.inference_mode()
     def group_frequencies(self) -> np.ndarray:
         """Frequencies (n, G) of the groups at the positions of the current pass."""
         model, stage, rows = self.model, self.stage, self._rows[self.which]
+        if stage == 0:
+            # There are no stages before.
+            total = torch.zeros(len(rows), model.weights.b1.shape[2], dtype=torch.int32)
+        else:
+            if self.which == 0:
+                before = self.before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX).to(torch.int8)
+                self._base = model.product(_patches(before, NEIGHBOURHOOD), "w1", stage)
+            total = self._base.index_select(0, rows)
         if self.which == 0:
-            before = self.before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX).to(torch.int8)
-            self._base = model.product(_patches(before, NEIGHBOURHOOD), "w1", stage)
-        total = self._base.index_select(0, rows)
-        if self.which == 1:
-            known = _patches(self.current, CROSS).index_select(0, rows)
-            total += model.product(known, "v1", stage)
-        total += model.weights.b1[stage, self.which] + _HALF
+            bias = model.weights.b1[stage, 0]
+        elif self.which == len(self.passes) - 1:
+            bias = model.weights.b1[stage, 1]
+            total += model.product(self._known(), "v1", stage)
+        else:
+            bias = model.weights.b0[self.which - 1]
+            total += model.product(self._known(), "v0", self.which - 1)
+        total += bias + _HALF
         hidden = _clamped(total.bitwise_right_shift_(WEIGHT_BITS))
         self._hidden = _clamped(model.layer(hidden, "w2", "b2", stage))
         return model.frequencies(model.layer(self._hidden, "wg", "bg", stage))
@@ -226,20 +256,49 @@ class ContextState:
         embedded = self.model.embedding[self.stage].index_select(0, torch.from_numpy(indices).long())
         self.current.view(-1, self.model.channels).index_copy_(0, self._places[self.which], embedded)
         self.which += 1
-        if self.which == 2:
+        if self.which == len(self.passes):
             self.before += self.current
             self.current.zero_()
             self.stage, self.which = self.stage + 1, 0
+            self.passes, self._rows, self._places = self._later
 
 
-NEIGHBOURHOOD = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2)]
-CROSS = [(0, 1), (1, 0), (1, 2), (2, 1)]
+# Positions around one, from the first to the last that the context model looks at.
+NEIGHBOURHOOD = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+CROSS = [(-1, 0), (0, -1), (0, 1), (1, 0)]
+_DIAGONALS = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+# For every pass after the first, counted from the last: where it looks at its own stage.
+NEIGHBOURS = {
+    -4: [(2 * y, 2 * x) for y, x in _DIAGONALS],
+    -3: [(2 * y, 2 * x) for y, x in CROSS],
+    -2: _DIAGONALS,
+    -1: CROSS,
+}
+BORDER = 2
+
+
+def checkerboard(rows: int, columns: int) -> list[Tensor]:
+    """The positions of two passes, each in raster order: even row + column, then odd."""
+    odd = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
+    return [(odd == which).flatten().nonzero().flatten() for which in (0, 1)]
+
+
+def interlaced(rows: int, columns: int) -> list[Tensor]:
+    """The positions of five passes, each in raster order: a grid of every fourth row and column, and its centres, again
+    and again on half the distance, diagonally and straight in turn."""
+    row, column = torch.arange(rows)[:, None], torch.arange(columns)
+    odd = (row + column) % 2
+    number = torch.where(row % 2 == 1, 3, torch.where((row + column) % 4 == 2, 2, row % 4 // 2))
+    number = torch.where(odd == 1, 4, number)
+    return [(number == which).flatten().nonzero().flatten() for which in range(5)]
 
 
 def _patches(padded: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
-    """Shifted copies of (T, h + 2, w + 2, E), side by side: (T * h * w, len(offsets) * E)."""
-    rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
-    shifted = [padded[:, y : y + rows, x : x + columns] for y, x in offsets]
+    """Shifted copies of maps (T, h, w, E) with a border, side by side: (T * h * w, len(offsets) * E)."""
+    rows, columns = (side - 2 * BORDER for side in padded.shape[1:3])
+    shifted = [
+        padded[:, BORDER + y : BORDER + y + rows, BORDER + x : BORDER + x + columns] for y, x in offsets
+    ]
     return torch.cat(shifted, -1).flatten(0, 2)
 
 

@@ -34,7 +34,7 @@ class Phase:
         discriminator_start: steps in which the discriminator alone learns, before the generator is told.
         commitment: weight of the commitment loss.
         rate: largest Lagrange multiplier of the rate in codeword selection (squared latent units per bit);
-            every crop draws one between 0 and this.
+            every crop draws one between a twentieth of this and this.
         full_stages: share of the crops that use all stages; the others draw 1..S evenly (quantizer dropout).
         train_encoder: whether encoder and codebooks learn; without, only the generator does.
     """

@@ -11,12 +11,16 @@ from tqdm import tqdm
 from vqcodec.model import VQGAN, TamingVQGAN
 from vqcodec.model.context import (
     ACTIVATION_MAX,
-    CROSS,
+    BORDER,
+    EIGHT_BIT,
     NEIGHBOURHOOD,
+    NEIGHBOURS,
     UNIT,
     WEIGHT_BITS,
     ContextWeights,
     _patches,
+    checkerboard,
+    interlaced,
     split,
 )
 from vqcodec.training.data import CropSampler
@@ -53,44 +57,59 @@ class FloatContextModel(nn.Module):
         self.wg, self.bg = weight(groups, hidden), bias(groups)
         self.w3, self.e3 = weight(hidden, hidden), bias(groups, hidden)
         self.wm, self.bm = weight(members, hidden), bias(groups, members)
+        self.v0 = nn.Parameter(torch.randn(3, hidden, 4 * channels) / (4 * channels) ** 0.5)
+        self.b0 = nn.Parameter(torch.zeros(3, hidden))
 
     def bits(self, planes: Tensor) -> Tensor:
         """Bits of every index: planes (N, S, h, w) int64 to (S,) bits per position."""
         count, stages, rows, columns = planes.shape
-        parity = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
-        before = planes.new_zeros(count, rows + 2, columns + 2, self.embedding.shape[-1], dtype=torch.float32)
+        border = (0, 0, BORDER, BORDER, BORDER, BORDER)
+        before = F.pad(torch.zeros(count, rows, columns, self.embedding.shape[-1]), border)
         result = []
         for stage in range(stages):
             plane = planes[:, stage]
-            embedded = self.round(UNIT * self.embedding[stage], 127)[plane]
-            current = F.pad(embedded * (parity == 0)[None, :, :, None], (0, 0, 1, 1, 1, 1))
-            base = _patches(before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD) @ self.matrix(
-                self.w1, stage
-            )
-            known = _patches(current, CROSS) @ self.matrix(self.v1, stage)
-            second = parity.flatten().repeat(count)
-            total = base + torch.where(second[:, None] == 1, known, 0) + self.vector(self.b1, stage)[second]
+            current = F.pad(self.round(UNIT * self.embedding[stage], 127)[plane], border)
+            passes = checkerboard(rows, columns) if stage else interlaced(rows, columns)
+            parts = []
+            for which, positions in enumerate(passes):
+                matrix, bias = self.of_pass(stage, which, len(passes))
+                total = self.vector(bias)
+                if which:
+                    known = _patches(current, NEIGHBOURS[which - len(passes)]).view(count, rows * columns, -1)
+                    total = known[:, positions] @ self.matrix(matrix) + total
+                parts.append(total.expand(count, len(positions), -1))
+            order = torch.cat(passes).argsort()
+            total = torch.cat(parts, 1)[:, order].flatten(0, 1)
+            if stage:
+                context = _patches(before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD)
+                total = total + context @ self.matrix(self.w1[stage])
             hidden = self.activate(total)
-            hidden = self.activate(hidden @ self.matrix(self.w2, stage) + self.vector(self.b2, stage))
+            hidden = self.activate(hidden @ self.matrix(self.w2[stage]) + self.vector(self.b2[stage]))
             group, member = plane.flatten() // self.members, plane.flatten() % self.members
-            logits = self.shift(hidden @ self.matrix(self.wg, stage) + self.vector(self.bg, stage))
+            logits = self.shift(hidden @ self.matrix(self.wg[stage]) + self.vector(self.bg[stage]))
             cost = F.cross_entropy(logits / UNIT, group)
-            hidden = self.activate(hidden @ self.matrix(self.w3, stage) + self.vector(self.e3, stage)[group])
-            logits = self.shift(hidden @ self.matrix(self.wm, stage) + self.vector(self.bm, stage)[group])
+            hidden = self.activate(hidden @ self.matrix(self.w3[stage]) + self.vector(self.e3[stage])[group])
+            logits = self.shift(hidden @ self.matrix(self.wm[stage]) + self.vector(self.bm[stage])[group])
             result.append((cost + F.cross_entropy(logits / UNIT, member)) / np.log(2))
-            before = before + F.pad(embedded, (0, 0, 1, 1, 1, 1))
+            before = before + current
         return torch.stack(result)
+
+    def of_pass(self, stage: int, which: int, passes: int) -> tuple[Tensor, Tensor]:
+        """Weights for what is known of a stage in one of its passes, and bias."""
+        if which in (0, passes - 1):
+            return self.v1[stage], self.b1[stage, min(which, 1)]
+        return self.v0[which - 1], self.b0[which - 1]
 
     def round(self, value: Tensor, limit: int | None = None) -> Tensor:
         if limit is not None:
             value = value.clamp(-limit, limit)
         return value + (value.round() - value).detach() if self.rounding else value
 
-    def matrix(self, weight: Tensor, stage: int) -> Tensor:
-        return self.round(WEIGHT_ONE * weight[stage], 127).T
+    def matrix(self, weight: Tensor) -> Tensor:
+        return self.round(WEIGHT_ONE * weight, 127).T
 
-    def vector(self, bias: Tensor, stage: int) -> Tensor:
-        return self.round(UNIT * WEIGHT_ONE * bias[stage])
+    def vector(self, bias: Tensor) -> Tensor:
+        return self.round(UNIT * WEIGHT_ONE * bias)
 
     def shift(self, total: Tensor) -> Tensor:
         value = total / WEIGHT_ONE
@@ -108,7 +127,7 @@ class FloatContextModel(nn.Module):
         for name, parameter in self.named_parameters():
             if name == "embedding":
                 value = (UNIT * parameter).clamp(-127, 127)
-            elif name in ("w1", "v1", "w2", "wg", "w3", "wm"):
+            elif name in EIGHT_BIT:
                 value = (WEIGHT_ONE * parameter).clamp(-127, 127)
             else:
                 value = UNIT * WEIGHT_ONE * parameter

@@ -259,9 +259,9 @@ class Trainer:
         return loss.detach()
 
     def draw_lagrangian(self, phase: Phase, count: int) -> Tensor:
-        """One price of a bit per crop: none for a quarter of them, else log-uniform over 1.5 decades."""
-        draws = torch.rand(2, count, generator=self.generator)
-        return torch.where(draws[0] < 0.25, 0.0, phase.rate * 10 ** (-1.5 * draws[1])).to(self.device)
+        """One price of a bit per crop, log-uniform over the 1.3 decades that quality 0 to 100 spans."""
+        draws = torch.rand(count, generator=self.generator)
+        return (phase.rate * 10 ** (-1.3 * draws)).to(self.device)
 
     @torch.no_grad()
     def update_average(self) -> None:
