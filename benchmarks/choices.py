@@ -11,7 +11,6 @@ else should run meanwhile. Writes `results/choices.csv`, one line per variant; S
 from __future__ import annotations
 
 import csv
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -24,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vqcodec.evaluation.environment import describe_environment
+from vqcodec.evaluation.environment import write_environment
 from vqcodec.model import ModelConfig, vqgan
 from vqcodec.model.blocks import ResidualBlock, icnr_
 from vqcodec.model.generator import Generator
@@ -139,8 +138,7 @@ def main(data: tuple[Path, ...], val: Path, seconds: int) -> None:
     """Train all variants one after the other, and write what validation says of each."""
     crops = CropSampler(find_images(data))
     validator = Validator(find_images([val]), stages=(2, 8))
-    machine = json.dumps(describe_environment(), indent=2)
-    (RESULTS / "choices.json").write_text(machine + "\n", encoding="utf-8")
+    write_environment(RESULTS / "choices.json")
     with (RESULTS / "choices.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["variant", "seconds", "steps", *COLUMNS])

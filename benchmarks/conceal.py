@@ -6,7 +6,6 @@ tiles around it. Writes `results/conceal.csv`, and mean values, machine and vers
 """
 
 import csv
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -18,7 +17,7 @@ import bitstream
 from bitstream import Header
 from vqcodec.codec import Codec
 from vqcodec.errors import ConcealedWarning
-from vqcodec.evaluation.environment import describe_environment
+from vqcodec.evaluation.environment import write_environment
 from vqcodec.evaluation.metrics import Scorer
 from vqcodec.usage import photographs_in
 
@@ -110,8 +109,8 @@ def main(folder: str) -> None:
         }
         nearer = sum(row[f"{metric} concealed"] < row[f"{metric} mean colour"] for row in rows)
         said[f"{metric}: concealed is nearer than mean colour"] = f"{nearer} of {len(rows)} pictures"
-    said |= {"model": codec.model_id.hex(), "quality": QUALITY} | describe_environment()
-    (RESULTS / "conceal.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    said |= {"model": codec.model_id.hex(), "quality": QUALITY}
+    write_environment(RESULTS / "conceal.json", said)
 
 
 if __name__ == "__main__":

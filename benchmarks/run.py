@@ -20,7 +20,7 @@ from benchmarks.peers import AvifLikePublished
 from benchmarks.speed import main as speed_command
 from benchmarks.tables import rewrite_pages
 from vqcodec.evaluation.comparison import BESIDE_PICTURES, Comparison, ComparisonTask, compare_all, spread
-from vqcodec.evaluation.environment import describe_environment
+from vqcodec.evaluation.environment import write_environment
 from vqcodec.evaluation.metrics import DEFAULT_METRICS, METRICS
 from vqcodec.evaluation.originals import find_originals
 from vqcodec.evaluation.report import write_all
@@ -129,8 +129,7 @@ def measure_speed(path: Path) -> None:
             numbers = [result["stats"]["median"] * 1000, *(info[column] for column in columns[3:])]
             cells = ["" if number is None else f"{number:.4g}" for number in numbers]
             writer.writerow([info["codec"], info["stage"], *cells, info["torch_threads"]])
-    environment = json.dumps(describe_environment(), indent=2)
-    path.with_suffix(".json").write_text(environment + "\n", encoding="utf-8")
+    write_environment(path.with_suffix(".json"))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.one_codec import NEURAL_PEERS
 from vqcodec import image as images
 from vqcodec.codec import Codec
-from vqcodec.evaluation.environment import describe_environment
+from vqcodec.evaluation.environment import write_environment
 from vqcodec.rate import lagrangian
 from vqcodec.writing import write_image
 
@@ -66,9 +66,8 @@ def main(photo: Path, kodak: Path, compressai: str | None, only: tuple[str, ...]
         }
         for part in only or parts:
             _write(RESULTS / f"{part}.csv", parts[part]())
-            environment = describe_environment() | {"torch threads": str(torch.get_num_threads())}
-            text = json.dumps(environment, indent=2) + "\n"
-            (RESULTS / f"{part}.json").write_text(text, encoding="utf-8")
+            threads = {"torch threads": str(torch.get_num_threads())}
+            write_environment(RESULTS / f"{part}.json", threads)
     if all((RESULTS / f"{part}.csv").exists() for part in parts):
         _write(RESULTS / "bars.csv", bars())
 

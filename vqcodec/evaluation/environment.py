@@ -1,8 +1,10 @@
 """The machine and the software that a measurement was made with."""
 
+import json
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,6 +39,11 @@ def describe_environment() -> dict[str, str]:
         "command": shlex.join(command),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
+
+
+def write_environment(path: Path, more: Mapping[str, object] | None = None) -> None:
+    """Write what `describe_environment` says as a JSON file, and what else there is to say."""
+    path.write_text(json.dumps({**(more or {}), **describe_environment()}, indent=2) + "\n", encoding="utf-8")
 
 
 def _cpu_name() -> str:

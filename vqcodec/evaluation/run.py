@@ -1,6 +1,5 @@
 """A whole run: every picture through every codec at every quality, over several processes, resumable."""
 
-import json
 import math
 import os
 import re
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from vqcodec.errors import RequestError
 from vqcodec.evaluation.codecs import Codec, load_codec
-from vqcodec.evaluation.environment import describe_environment
+from vqcodec.evaluation.environment import write_environment
 from vqcodec.evaluation.metrics import KID, METRICS, Reference, Scorer
 from vqcodec.evaluation.originals import Original, read_image
 from vqcodec.evaluation.pool import in_processes
@@ -126,12 +125,9 @@ def evaluate(
     write_means(curves, out / "means.csv")
     if todo:
         seconds = f"{time.monotonic() - started:.0f}, of {len(todo)} files out of {len(tasks)}"
-        run = describe_environment() | {
-            "processes": str(workers),
-            "seconds": seconds,
-            "ST-LPIPS trunks": "bfloat16" if native_bfloat16() else "float32",
-        }
-        (out / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        dtype = "bfloat16" if native_bfloat16() else "float32"
+        more = {"processes": str(workers), "seconds": seconds, "ST-LPIPS trunks": dtype}
+        write_environment(out / "run.json", more)
     return curves
 
 
