@@ -61,6 +61,21 @@ def test_more_bytes_than_the_largest_file_takes_give_that_and_a_warning():
     assert len(data) > len(vqcodec.compress(image, quality=100))
 
 
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("price", [0.0, 0.3, 1.5])
+def test_codewords_are_chosen_better_than_one_stage_at_a_time(name, price):
+    codec = default_codec()
+    quantizer = codec.model.quantizer
+    latents = codec.latents(np.asarray(photograph(name))).flatten(0, 1)
+
+    def cost(indices):
+        distortion = (latents - quantizer.dequantize(indices)).square().sum(1)
+        return float((distortion + price * quantizer.rate(indices)).mean())
+
+    greedy = cost(quantizer.quantize(latents, lagrangian=price).indices)
+    assert cost(quantizer.choose(latents, price)) < 0.998 * greedy
+
+
 def test_quality_outside_its_range_is_refused():
     for quality in (-1, 101, float("nan")):
         with pytest.raises(ValueError, match="not between 0 and 100"):

@@ -138,11 +138,12 @@ class FloatContextModel(nn.Module):
 @torch.no_grad()
 def index_planes(model: VQGAN | TamingVQGAN, pictures: Tensor, prices: Tensor) -> Tensor:
     """Index planes (N, S, h, w) of pictures (N, 3, f h, f w), each at its own price of a bit (N,)."""
-    latents = model.encode(pictures.contiguous(memory_format=torch.channels_last))
-    count, dim, rows, columns = latents.shape
-    flat = latents.permute(0, 2, 3, 1).reshape(-1, dim)
-    indices = model.quantizer.quantize(flat, lagrangian=prices.repeat_interleave(rows * columns)).indices
-    return indices.view(count, rows, columns, -1).permute(0, 3, 1, 2)
+    latents = model.encode(pictures.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
+    chosen = [
+        model.quantizer.choose(picture.flatten(0, 1), float(price))
+        for picture, price in zip(latents, prices, strict=True)
+    ]
+    return torch.stack(chosen).view(*latents.shape[:3], -1).permute(0, 3, 1, 2)
 
 
 def index_pool(
