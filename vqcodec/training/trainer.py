@@ -32,6 +32,8 @@ from vqcodec.weights import ModelFile, load_model
 LOG_EVERY = 50
 # The averaged weights from before the first adversarial phase.
 FIDELITY = "fidelity.pt"
+# Steps between measurements of the scale of the adversarial loss.
+BALANCE_EVERY = 8
 USAGE_ALARM = 0.5
 # The discriminator's hinge loss is 2 where it tells nothing apart, and 0 where nothing can fool it any more.
 DISCRIMINATOR_ALARM = (0.02, 1.98)
@@ -93,6 +95,7 @@ class Trainer:
         self.step = 0
         self.skipped = 0
         self.seconds = 0.0
+        self.balance = 0.0
         self.generator = torch.Generator()
         self.stopping = False
         out.mkdir(parents=True, exist_ok=True)
@@ -233,11 +236,17 @@ class Trainer:
             total.backward()
             return losses
         losses["adversarial"] = adversarial(self.discriminator(features))
-        # Both gradients at the decoded picture, the adversarial one scaled to a share of the other.
-        (others,) = torch.autograd.grad(picture_loss, decoded, retain_graph=True)
-        (fooling,) = torch.autograd.grad(losses["adversarial"], decoded)
-        weight = (others.norm() / (fooling.norm() + 1e-8)).clamp(max=1e4) * phase.adversarial
-        roots, gradients = [decoded], [others + weight * fooling]
+        # Both gradients at the decoded picture, the adversarial one scaled to a share of the other. The scale changes
+        # slowly, and finding it takes a second pass through the perceptual network.
+        if self.step % BALANCE_EVERY == 0 or not self.balance:
+            (others,) = torch.autograd.grad(picture_loss, decoded, retain_graph=True)
+            (fooling,) = torch.autograd.grad(losses["adversarial"], decoded)
+            self.balance = min(float(others.norm() / (fooling.norm() + 1e-8)), 1e4)
+            gradient = others + phase.adversarial * self.balance * fooling
+        else:
+            weighted = picture_loss + phase.adversarial * self.balance * losses["adversarial"]
+            (gradient,) = torch.autograd.grad(weighted, decoded)
+        roots, gradients = [decoded], [gradient]
         if commitment.requires_grad:
             roots.append(commitment)
             gradients.append(torch.tensor(phase.commitment, device=self.device))
@@ -363,6 +372,7 @@ class Trainer:
             "step": self.step,
             "skipped": self.skipped,
             "seconds": self.seconds,
+            "balance": self.balance,
             "window": self.window,
             "assignments": self.assignments,
         }
@@ -378,6 +388,7 @@ class Trainer:
         self.step = state["step"]
         self.skipped = state["skipped"]
         self.seconds = state["seconds"]
+        self.balance = state.get("balance", 0.0)
         self.window = state["window"]
         self.assignments = state["assignments"]
         if distributed.rank() == 0:
