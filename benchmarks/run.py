@@ -31,7 +31,7 @@ from vqcodec.parallel import usable_cores
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-CODECS = ("vqcodec", "jpeg", "webp", "avif", "jxl")
+CODECS = ("vqcodec", "vqcodec-faithful", "jpeg", "webp", "avif", "jxl")
 OVERLAYS = ("av1", "vtm", "mbt2018-mean", "ms-illm")
 PICTURES = 8
 PICTURE_RATES = (0.05, 0.1)

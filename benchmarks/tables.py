@@ -22,7 +22,14 @@ SPEED = RESULTS / "speed"
 PAGES = (HERE.parent / "README.md", HERE.parent / "vqcodec" / "models" / "photo.md")
 
 RATES = (0.05, 0.07, 0.10, 0.15, 0.20)
-CODECS = {"vqcodec": "vqcodec", "avif": "AVIF", "jxl": "JPEG XL", "webp": "WebP", "jpeg": "JPEG"}
+CODECS = {
+    "vqcodec": "vqcodec",
+    "vqcodec-faithful": "vqcodec, realism 0",
+    "avif": "AVIF",
+    "jxl": "JPEG XL",
+    "webp": "WebP",
+    "jpeg": "JPEG",
+}
 COLUMNS = {"psnr": 2, "ms-ssim": 3, "ssimulacra2": 1, "st-lpips-alex": 3, "st-lpips-vgg": 3, "kid": 4}
 _BLOCK = re.compile(r"<!-- results: (\S+) -->\n.*?<!-- end of results -->", re.DOTALL)
 
@@ -49,6 +56,8 @@ def peer_table(curves: Sequence[Curve]) -> str:
     measured = _measured(curves)
     rows = []
     for peer in peers:
+        if peer.name.startswith(ours.name):
+            continue
         low, high = _shared_rates(ours, peer)
         rates = f"{low:.2f} to {high:.2f}" if low < high else "none"
         cells = [_standing(ours, peer, METRICS[name]) for name in measured]

@@ -5,10 +5,12 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin, features
 
 import bitstream
+import vqcodec
 from tests.evaluation.pictures import scene
 from vqcodec.errors import ModelError, RequestError
 from vqcodec.evaluation.codecs import Codec, load_codec, quality_for_size
@@ -47,6 +49,11 @@ def test_the_codec_of_this_package_says_which_model_it_is(photo: Image.Image) ->
     assert (decoded.mode, decoded.size) == ("RGB", photo.size)
     assert load_codec("vqcodec@photo").compress(photo, 50) == codec.compress(photo, 50)
     assert load_codec("vqcodec@photo").name == "vqcodec@photo"
+    faithful = load_codec("vqcodec-faithful")
+    assert faithful.settings.endswith("realism 0")
+    assert faithful.compress(photo, 50) == codec.compress(photo, 50)
+    expected = vqcodec.decompress(files[0], realism=0.0)
+    assert np.array_equal(np.asarray(faithful.decompress(files[0])), np.asarray(expected))
 
 
 MY_CODEC = """

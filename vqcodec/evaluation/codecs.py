@@ -9,6 +9,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -117,26 +118,31 @@ class VQCodec(Codec):
 
     Args:
         model: name or file of a model; the released one by default.
+        faithful: whether to decompress with `realism=0`, instead of what the model has as its default.
     """
 
     name = "vqcodec"
     qualities = (0, 10, 20, 35, 55, 80)
     fine_qualities = range(0, 101)
 
-    def __init__(self, model: str | None = None) -> None:
+    def __init__(self, model: str | None = None, faithful: bool = False) -> None:
         from vqcodec import __version__
         from vqcodec.codec import Codec as Model
 
         self._model = Model.load(model)
+        self._realism = 0.0 if faithful else self._model.realism
         if model is not None:
             self.name = f"vqcodec@{Path(model).stem}"
-        self.settings = f"vqcodec {__version__}, model {self._model.model_id.hex()}"
+        if faithful:
+            self.name += "-faithful"
+        model_id = self._model.model_id.hex()
+        self.settings = f"vqcodec {__version__}, model {model_id}, realism {self._realism:g}"
 
     def compress(self, image: Image.Image, quality: float) -> bytes:
         return self._model.compress(image, quality)
 
     def decompress(self, data: bytes) -> Image.Image:
-        return self._model.decompress(data).convert("RGB")
+        return self._model.decompress(data, realism=self._realism).convert("RGB")
 
 
 def _compressai(model: str) -> Callable[[], Codec]:
@@ -150,6 +156,7 @@ def _compressai(model: str) -> Callable[[], Codec]:
 
 CODECS: dict[str, Callable[[], Codec]] = {
     "vqcodec": VQCodec,
+    "vqcodec-faithful": partial(VQCodec, faithful=True),
     "jpeg": Jpeg,
     "webp": WebP,
     "avif": Avif,

@@ -41,10 +41,13 @@ class FeatureDiscriminator(nn.Module):
 
 def hinge(real: Sequence[Tensor], generated: Sequence[Tensor]) -> Tensor:
     """The discriminator's loss: 2 where it cannot tell, 0 where it is sure by a margin of 1."""
-    losses = [F.relu(1 - yes).mean() + F.relu(1 + no).mean() for yes, no in zip(real, generated, strict=True)]
+    losses = [
+        F.relu(1 - yes.float()).mean() + F.relu(1 + no.float()).mean()
+        for yes, no in zip(real, generated, strict=True)
+    ]
     return torch.stack(losses).mean()
 
 
 def adversarial(generated: Sequence[Tensor]) -> Tensor:
     """The generator's loss."""
-    return -torch.stack([logits.mean() for logits in generated]).mean()
+    return -torch.stack([logits.float().mean() for logits in generated]).mean()

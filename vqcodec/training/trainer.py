@@ -80,7 +80,8 @@ class Trainer:
         self.model = VQGAN(config.model).to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.perceptual = PerceptualDistance().to(self.device, memory_format=torch.channels_last)
-        self.discriminator = FeatureDiscriminator(self.perceptual.features.channels).to(self.device)
+        discriminator = FeatureDiscriminator(self.perceptual.features.channels)
+        self.discriminator = discriminator.to(self.device, memory_format=torch.channels_last)
         self.discriminator_optimiser = torch.optim.AdamW(
             self.discriminator.parameters(), lr=0.0, betas=(0.5, 0.9), weight_decay=0.0, foreach=True
         )
@@ -204,11 +205,10 @@ class Trainer:
         l1, mse = error.abs().mean(), error.square().mean()
         quarter = F.avg_pool2d(error, 4)
         coarse = quarter.abs().mean() + F.avg_pool2d(quarter, 4).abs().mean()
-        # Half of the crops suffice for the perceptual gradient; on all of them it costs as much as the codec.
-        half = (count + 1) // 2
+        judged = math.ceil(phase.judged * count)
         with torch.no_grad():
-            wanted = self.perceptual.features(pictures[:half])
-        features = self.perceptual.features(decoded[:half])
+            wanted = self.perceptual.features(pictures[:judged])
+        features = self.perceptual.features(decoded[:judged])
         perceptual = distance(features, wanted).mean()
         picture_loss = phase.l1 * l1 + phase.mse * mse + phase.coarse * coarse + phase.perceptual * perceptual
         total = picture_loss + phase.commitment * commitment
@@ -235,7 +235,9 @@ class Trainer:
         if done < phase.discriminator_start or not torch.isfinite(total):
             total.backward()
             return losses
-        losses["adversarial"] = adversarial(self.discriminator(features))
+        with autocast(self.device):
+            judgement = self.discriminator(features)
+        losses["adversarial"] = adversarial(judgement)
         # Both gradients at the decoded picture, the adversarial one scaled to a share of the other. The scale changes
         # slowly, and finding it takes a second pass through the perceptual network.
         if self.step % BALANCE_EVERY == 0 or not self.balance:
@@ -256,7 +258,9 @@ class Trainer:
     def train_discriminator(self, phase: Phase, real: list[Tensor], generated: list[Tensor]) -> Tensor:
         for group in self.discriminator_optimiser.param_groups:
             group["lr"] = phase.discriminator_lr
-        loss = hinge(self.discriminator(real), self.discriminator(generated))
+        with autocast(self.device):
+            judgements = self.discriminator(real), self.discriminator(generated)
+        loss = hinge(*judgements)
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         common = loss.detach().clone()
         distributed.mean_([common])
