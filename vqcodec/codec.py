@@ -289,12 +289,12 @@ class Codec:
     def _fit(self, latents: Tensor, encode: Callable[[float], bytes], size: int) -> bytes:
         flat = latents.flatten(0, 1)
         # A sample of the positions tells about how the rate falls with the price.
-        sample = flat[:: max(1, len(flat) // 1024)].to(self.device)
+        sample = flat[:: max(1, len(flat) // 256)].to(self.device)
 
         @torch.inference_mode()
         def estimate(price: float) -> float:
             quantizer = self.model.quantizer
-            bits = quantizer.rate(quantizer.choose(sample, price))
+            bits = quantizer.rate(quantizer.choose(sample, price, beams=1))
             return float(bits.mean()) * len(flat) / 8
 
         data = search(size, estimate, encode)

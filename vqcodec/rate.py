@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 DEFAULT_QUALITY = 50
 
 # Prices of a bit in squared latent units at quality 0 and 100. Below 0.13 more bits hardly make better pictures: of the
@@ -17,7 +19,10 @@ HIGHEST_PRICE = 1e6
 # A size is reached when the file is at most this much smaller than asked for.
 TOLERANCE = 0.03
 # Prices that the search stays between before it tries none and the highest.
-_RANGE = (1e-3, 1e2)
+_RANGE = (1e-2, 2e1)
+_ESTIMATES = 9
+# Files shrink faster with the price than the estimate says: the fewer codewords, the better they are foreseen.
+_STEEPER = 0.15
 _MOST_STEPS = 24
 
 
@@ -35,8 +40,7 @@ def lagrangian(quality: float) -> float:
 def search(target: int, estimate: Callable[[float], float], encode: Callable[[float], bytes]) -> bytes | None:
     """The largest file of at most `target` bytes that a price of a bit gives.
 
-    The logarithm of the bytes is nearly a straight line over that of the price, so after a first guess from the
-    estimate three or four files settle it.
+    The estimate tells how bytes fall with the price, the files so far by how much it is off: two or three settle it.
 
     Args:
         target: bytes that must not be exceeded.
@@ -48,13 +52,21 @@ def search(target: int, estimate: Callable[[float], float], encode: Callable[[fl
         the highest price gives more.
     """
     aim = math.log((1 - TOLERANCE / 2) * target)
-    least, most = (math.log(price) for price in _RANGE)
+    places = np.linspace(*np.log(_RANGE), _ESTIMATES)
+    # Logarithms, of prices and of the bytes at them; always falling, so that they can be turned around.
+    curve = np.log([max(estimate(math.exp(place)), 1.0) for place in places])
+    curve = np.minimum.accumulate(curve) - _STEEPER * places
+    least, most = places[0], places[-1]
+
+    def where(size: float) -> float:
+        return float(np.interp(-size, -curve, places))
+
     over: tuple[float, float] | None = (
         None  # logarithms of price and bytes of the dearest file above the target
     )
     under: tuple[float, float] | None = None  # and of the cheapest price below it
     best = None
-    place = _guess(aim, estimate, least, most)
+    place = where(aim)
     for _ in range(_MOST_STEPS):
         data = encode(math.exp(place))
         point = place, math.log(len(data))
@@ -64,15 +76,16 @@ def search(target: int, estimate: Callable[[float], float], encode: Callable[[fl
             under, best = point, data
             if len(data) >= (1 - TOLERANCE) * target:
                 return best
+        if place in (least, most) and not (over and under):
+            break
+        place = where(aim - point[1] + float(np.interp(place, places, curve)))
         if over and under:
             if under[0] - over[0] < 1e-4:
                 break
-            share = (over[1] - aim) / (over[1] - under[1])
-            place = over[0] + (under[0] - over[0]) * min(max(share, 0.1), 0.9)
-        elif place in (least, most):
-            break
-        else:
-            place = min(max(place + (point[1] - aim) / 0.7, least), most)
+            margin = 0.1 * (under[0] - over[0])
+            if not over[0] + margin < place < under[0] - margin:
+                share = (over[1] - aim) / (over[1] - under[1])
+                place = over[0] + (under[0] - over[0]) * min(max(share, 0.1), 0.9)
     if not under:
         data = encode(HIGHEST_PRICE)
         return data if len(data) <= target else None
@@ -80,14 +93,3 @@ def search(target: int, estimate: Callable[[float], float], encode: Callable[[fl
         data = encode(0.0)
         return data if len(data) <= target else best
     return best
-
-
-def _guess(aim: float, estimate: Callable[[float], float], least: float, most: float) -> float:
-    """The logarithm of the price at which the estimate is about exp(aim)."""
-    for _ in range(8):
-        middle = (least + most) / 2
-        if math.log(max(estimate(math.exp(middle)), 1.0)) > aim:
-            least = middle
-        else:
-            most = middle
-    return (least + most) / 2

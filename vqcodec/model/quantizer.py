@@ -8,10 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Sequences of codewords that `choose` follows at each position, and positions that it takes at a time: their costs,
-# 1024 of each sequence, stay in the cache.
-_BEAMS = 2
-_BLOCK = 512
+# Sequences of codewords that `choose` follows at a time: their costs, 1024 each, stay in the cache.
+_BLOCK = 1024
 
 
 @dataclass
@@ -83,14 +81,15 @@ class ResidualVectorQuantizer(nn.Module):
         return Quantized(torch.stack(indices, 1), torch.stack(residuals), torch.stack(partial))
 
     @torch.no_grad()
-    def choose(self, latents: Tensor, lagrangian: float = 0.0) -> Tensor:
+    def choose(self, latents: Tensor, lagrangian: float = 0.0, beams: int = 2) -> Tensor:
         """Indices (N, S) int64 of the least |latent - sum of codewords|^2 + lagrangian * bits that a search finds.
 
-        After every stage the two best sequences so far are followed (beam search); `quantize` follows one.
+        After every stage, the best sequences so far are followed (beam search).
 
         Args:
             latents: (N, D) float32.
             lagrangian: price of a bit in squared latent units.
+            beams: sequences to follow; one is what `quantize` does.
         """
         # Norms and prices are two more columns of the codebook, multiplied with the two rate contexts, so that the
         # costs of a stage are one matrix product.
@@ -98,10 +97,10 @@ class ResidualVectorQuantizer(nn.Module):
         for stage, bits in enumerate(self.bits):
             factor, offset = self.linear(stage)
             tables.append(torch.cat([factor, (offset + lagrangian * bits).T], 1).T.contiguous())
-        parts = [self._search(part, tables) for part in latents.split(_BLOCK)]
+        parts = [self._search(part, tables, beams) for part in latents.split(_BLOCK // beams)]
         return torch.cat(parts) if parts else latents.new_empty(0, self.stages, dtype=torch.int64)
 
-    def _search(self, latents: Tensor, tables: list[Tensor]) -> Tensor:
+    def _search(self, latents: Tensor, tables: list[Tensor], beams: int) -> Tensor:
         """The indices (n, S) that `choose` finds for some latents, given each stage's costs (D + 2, K)."""
         count, dim = latents.shape
         # The residuals of every sequence, and 1 in the column of the context.
@@ -112,7 +111,7 @@ class ResidualVectorQuantizer(nn.Module):
         chosen = torch.empty(count, 1, 0, dtype=torch.int64, device=latents.device)
         for stage, (table, codebook) in enumerate(zip(tables, self.codebooks, strict=True)):
             cost = extended.flatten(0, 1) @ table
-            ways = 1 if stage == self.stages - 1 else _BEAMS
+            ways = 1 if stage == self.stages - 1 else beams
             picks, costs = [], []
             for way in range(ways):
                 least = _least(cost)[:, None]
@@ -120,9 +119,8 @@ class ResidualVectorQuantizer(nn.Module):
                 costs.append(cost.gather(1, least))
                 if way < ways - 1:
                     cost.scatter_(1, least, torch.inf)
-            beams = total.shape[1]
-            pick = torch.cat(picks, 1).view(count, beams * ways)
-            total = (total.flatten()[:, None] + torch.cat(costs, 1)).view(count, beams * ways)
+            pick = torch.cat(picks, 1).view(count, -1)
+            total = (total.flatten()[:, None] + torch.cat(costs, 1)).view(count, -1)
             total, best = total.topk(ways, 1, largest=False)
             pick, parent = pick.gather(1, best), best // ways
             chosen = chosen.gather(1, parent[..., None].expand(-1, -1, stage))
