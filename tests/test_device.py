@@ -14,7 +14,7 @@ from vqcodec.codec import Codec, default_codec
 from vqcodec.errors import RequestError
 
 ROOT = Path(__file__).parent
-GOLDEN = ROOT / "golden" / "coffee.vqc"
+GOLDEN = ROOT / "golden" / default_codec().model_id.hex() / "coffee.vqc"
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 

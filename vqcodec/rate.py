@@ -12,7 +12,7 @@ DEFAULT_QUALITY = 50
 # Prices of a bit in squared latent units at quality 0 and 100. Below 0.13 more bits hardly make better pictures: of the
 # validation photographs, up to one in five then has a larger error than at the step before.
 LARGEST_PRICE = 1.7
-SMALLEST_PRICE = 0.13
+SMALLEST_PRICE = 0.1
 # Dearer than any codeword is worth: gives the smallest file.
 HIGHEST_PRICE = 1e6
 

@@ -25,7 +25,7 @@ class CodebookLearner:
     """
 
     def __init__(
-        self, quantizer: ResidualVectorQuantizer, decay: float = 0.99, dead_below: float = 0.02
+        self, quantizer: ResidualVectorQuantizer, decay: float = 0.99, dead_below: float = 0.004
     ) -> None:
         self.quantizer = quantizer
         self.decay = decay
