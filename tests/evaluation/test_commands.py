@@ -157,7 +157,7 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--codecs", "gif"], "no codec 'gif': choose from vqcodec, jpeg"),
+        (["--codecs", "gif"], "no codec 'gif': choose from vqcodec, vqcodec-faithful, jpeg"),
         (["--codecs", "jpeg", "--metrics", "vmaf"], "no metric 'vmaf'"),
         (["--codecs", "jpeg", "--qualities", "jpeg"], "not of the form"),
         (["--codecs", "jpeg", "--show", "c.png"], "--show c.png: no pictures are called that"),
