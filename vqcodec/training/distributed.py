@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 
 import torch
@@ -22,7 +23,10 @@ def join() -> torch.device:
 
 
 def leave() -> None:
+    """Leave together with the others, unless an error ends this process: then they may not come."""
     if dist.is_initialized():
+        if sys.exc_info()[0] is None:
+            dist.barrier()
         dist.destroy_process_group()
 
 
