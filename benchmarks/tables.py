@@ -1,6 +1,6 @@
 """Write the measured numbers into the README and the model card: `python -m benchmarks.tables`.
 
-Whatever stands between the markers of a page comes from `results/` and from nowhere else.
+Whatever stands between the markers of a page comes from `results/` and the released model file, and from nowhere else.
 """
 
 import csv
@@ -14,6 +14,7 @@ import numpy as np
 from vqcodec.evaluation.bdrate import bd_rate, value_at
 from vqcodec.evaluation.metrics import METRICS, Metric
 from vqcodec.evaluation.results import Curve, read_curve
+from vqcodec.weights import load_model
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -142,6 +143,40 @@ def choices_table(_: Sequence[Curve]) -> str:
     return _markdown(["variant", "steps", *labels], cells)
 
 
+def trials_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of what short trials from one model reached in the same time."""
+    columns = {
+        "perceptual distance at 0.10 bpp": ("perceptual distance, 0.10 bpp", 3),
+        "ST-LPIPS (AlexNet) at 0.05 bpp": ("ST-LPIPS (AlexNet), 0.05 bpp", 3),
+        "ST-LPIPS (AlexNet) at 0.10 bpp": ("0.10 bpp", 3),
+        "KID at 0.10 bpp": ("KID, 0.10 bpp", 4),
+        "KID at 0.15 bpp": ("0.15 bpp", 4),
+        "PSNR at 0.10 bpp": ("PSNR (dB), 0.10 bpp", 2),
+    }
+    rows = []
+    for row in _rows(RESULTS / "trials.csv"):
+        numbers = [f"{float(row[name]):.{digits}f}" for name, (_, digits) in columns.items()]
+        rows.append([row["variant"], row["steps"], *numbers])
+    return _markdown(["variant", "steps", *(label for label, _ in columns.values())], rows)
+
+
+def context_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of the bits that a latent position takes, as the released model file notes them."""
+    notes = load_model().notes
+    tables = float(notes["bits_tables"])
+    names = {
+        "tables": "codeword frequencies",
+        "context": "context model",
+        "context_float": "the same in float",
+    }
+    cells = [
+        [label, f"{bits:.2f}", f"{bits / tables - 1:+.2%}"]
+        for name, label in names.items()
+        for bits in [float(notes[f"bits_{name}"])]
+    ]
+    return _markdown(["coded with", "bits per latent position", "against frequencies"], cells)
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -153,6 +188,8 @@ BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "speed": speed_table,
     "fixed-length": savings_table,
     "choices": choices_table,
+    "trials": trials_table,
+    "context": context_table,
 }
 
 

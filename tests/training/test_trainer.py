@@ -169,7 +169,9 @@ def test_the_log_of_a_resumed_run_has_every_step_once(crops, tmp_path, monkeypat
 def test_validation_measures_whole_photographs(crops, tmp_path):
     trainer = Trainer(RECIPE, crops, None, tmp_path)
     row = Validator([DATA / "temple.jpg"], size=192, stages=(1, 3)).measure(trainer.average)
-    assert set(row) == {f"{name}{count}" for name in ("psnr", "msssim", "perceptual") for count in (1, 3)} | {
+    assert set(row) == {
+        f"{name}{count}" for name in ("psnr", "msssim", "perceptual", "texture") for count in (1, 3)
+    } | {
         "used0",
         "used1",
         "used2",

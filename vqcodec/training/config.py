@@ -28,6 +28,7 @@ class Phase:
         coarse: weight of the mean absolute errors of the picture reduced 4 and 16 times: colours of plain areas,
             which the perceptual distance hardly sees.
         perceptual: weight of the perceptual distance.
+        texture: weight of the distance between local statistics of the same features.
         judged: share of the crops that the perceptual network and the discriminator see. On all of them the former
             costs as much as the codec.
         adversarial: weight of the adversarial loss, 0 for none, as a share of the gradient of all others at the
@@ -53,6 +54,7 @@ class Phase:
     mse: float = 0.0
     coarse: float = 0.0
     perceptual: float = 1.0
+    texture: float = 0.0
     judged: float = 0.5
     adversarial: float = 0.0
     discriminator_lr: float = 2e-4

@@ -25,7 +25,7 @@ from vqcodec.training.data import CropSampler
 from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, hinge
 from vqcodec.training.grow import grow
 from vqcodec.training.optim import Muon
-from vqcodec.training.perceptual import PerceptualDistance, distance
+from vqcodec.training.perceptual import PerceptualDistance, distance, texture_distance
 from vqcodec.training.validation import Validator
 from vqcodec.weights import ModelFile, load_model
 
@@ -210,7 +210,11 @@ class Trainer:
             wanted = self.perceptual.features(pictures[:judged])
         features = self.perceptual.features(decoded[:judged])
         perceptual = distance(features, wanted).mean()
-        picture_loss = phase.l1 * l1 + phase.mse * mse + phase.coarse * coarse + phase.perceptual * perceptual
+        texture = torch.zeros((), device=self.device)
+        if phase.texture:
+            texture = texture_distance(features, wanted).mean()
+        picture_loss = phase.l1 * l1 + phase.mse * mse + phase.coarse * coarse
+        picture_loss = picture_loss + phase.perceptual * perceptual + phase.texture * texture
         total = picture_loss + phase.commitment * commitment
         losses = {
             "total": total,
@@ -218,6 +222,7 @@ class Trainer:
             "mse": mse,
             "coarse": coarse,
             "perceptual": perceptual,
+            "texture": texture,
             "commitment": commitment,
             "bits": self.model.quantizer.rate(quantized.indices).mean()
             if phase.quantize
@@ -412,11 +417,20 @@ class Trainer:
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
+    """Append to a CSV file. One with other columns, of another version, is written anew with the columns of both."""
+    columns, rows = [], []
+    if path.exists():
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or [])
+            rows = [] if set(columns) == set(row) else list(reader)
+    known = set(columns) == set(row)
+    columns = columns if known else list(dict.fromkeys([*row, *columns]))
+    with path.open("a" if known else "w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        if not known:
             writer.writeheader()
+            writer.writerows(rows)
         writer.writerow(row)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vqcodec.model import VQGAN
 from vqcodec.training.data import load_rgb
-from vqcodec.training.perceptual import PerceptualDistance
+from vqcodec.training.perceptual import PerceptualDistance, distance, texture_distance
 
 
 class Validator:
@@ -35,7 +35,7 @@ class Validator:
 
     @torch.no_grad()
     def measure(self, model: VQGAN) -> dict[str, str]:
-        """PSNR in dB, MS-SSIM and perceptual distance per number of stages; share of codewords used."""
+        """PSNR in dB, MS-SSIM, perceptual and texture distance per number of stages; share of codewords used."""
         model.eval()
         device = model.latent_rms.device
         self.perceptual.to(device)
@@ -48,6 +48,7 @@ class Validator:
             n, dim, height, width = latents.shape
             quantized = model.quantizer.quantize(latents.permute(0, 2, 3, 1).reshape(-1, dim))
             indices.append(quantized.indices)
+            wanted = self.perceptual.features(pictures)
             for count in self.stages:
                 partial = quantized.partial[count - 1].view(n, height, width, dim).permute(0, 3, 1, 2)
                 with torch.autocast(device.type, torch.bfloat16):
@@ -57,8 +58,14 @@ class Validator:
                 similarity = self.ms_ssim(
                     (pictures + 1) / 2, (decoded + 1) / 2, data_range=1.0, size_average=False
                 )
-                distance = self.perceptual(decoded, pictures)
-                for name, value in (("psnr", psnr), ("msssim", similarity), ("perceptual", distance)):
+                features = self.perceptual.features(decoded)
+                measured = {
+                    "psnr": psnr,
+                    "msssim": similarity,
+                    "perceptual": distance(features, wanted),
+                    "texture": texture_distance(features, wanted),
+                }
+                for name, value in measured.items():
                     sums.setdefault(f"{name}{count}", []).append(value)
         row = {name: f"{torch.cat(values).mean():.4f}" for name, values in sums.items()}
         used = torch.stack(
