@@ -1,6 +1,7 @@
 """What rate-aware training and a context model save: `python -m benchmarks.fixed_length KODAK MODEL`.
 
-MODEL was trained as long as the released model, by `benchmarks/fixed-length.json`, which never charges for bits:
+MODEL was trained as long as the released model before its adversarial phase, by `benchmarks/fixed-length.json`, which
+never charges for bits:
 
     vqcodec train --data PHOTOGRAPHS --recipe benchmarks/fixed-length.json --out RUN
     vqcodec release RUN --data PHOTOGRAPHS -o MODEL
