@@ -1,13 +1,14 @@
-"""What rate-aware training and a context model save: `python -m benchmarks.fixed_length KODAK MODEL`.
+"""What rate-aware training and a context model save: `python -m benchmarks.fixed_length KODAK FIXED RATE_AWARE`.
 
-MODEL was trained as long as the released model before its adversarial phase, by `benchmarks/fixed-length.json`, which
-never charges for bits:
+The model FIXED was trained by `benchmarks/fixed-length.json`, which never charges for bits:
 
     vqcodec train --data PHOTOGRAPHS --recipe benchmarks/fixed-length.json --out RUN
-    vqcodec release RUN --data PHOTOGRAPHS -o MODEL
+    vqcodec release RUN --data PHOTOGRAPHS -o FIXED
 
-Its rates are those of its first 1 to 8 stages with every index at its full length and nothing else in the file;
-those of the released model are whole files, decompressed by the generator that was not trained adversarially either.
+Its rates are those of its first 1 to 8 stages with every index at its full length and nothing else in the file. Those
+of the model RATE_AWARE, trained as long with the same losses but for the price of bits, are whole files, decompressed
+by the generator that was not trained adversarially either. The weights `b055e347`, which the repository held before
+the present ones, are such a model.
 """
 
 import csv
@@ -35,16 +36,17 @@ Point = tuple[float, dict[str, float]]
 
 @click.command()
 @click.argument("kodak", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
-def main(kodak: Path, model: str) -> None:
-    """Compare the released model with one that was trained without a price of bits."""
-    fixed, released = Codec.load(model), Codec.load()
+@click.argument("fixed", type=click.Path(exists=True, dir_okay=False))
+@click.argument("rate_aware", type=click.Path(exists=True, dir_okay=False))
+def main(kodak: Path, fixed: str, rate_aware: str) -> None:
+    """Compare a model that was trained with a price of bits with one that was trained without."""
+    codecs = Codec.load(fixed), Codec.load(rate_aware)
     scorer = Scorer(NAMES)
     rows, savings = [], []
     for path in tqdm(sorted(kodak.glob("*.png")), unit="image", disable=None):
         with Image.open(path) as image:
             image.load()
-        curves = measure(image, scorer, fixed, released)
+        curves = measure(image, scorer, *codecs)
         for name, points in curves.items():
             rows += [(path.stem, name, bpp, *(values[metric] for metric in NAMES)) for bpp, values in points]
         savings += [(path.stem, *saving) for saving in compare(curves)]
@@ -52,8 +54,8 @@ def main(kodak: Path, model: str) -> None:
     write(RESULTS / "fixed-length.csv", ("images", "what", "metric", "saved", "overlap"), summarise(savings))
 
 
-def measure(image: Image.Image, scorer: Scorer, fixed: Codec, released: Codec) -> dict[str, list[Point]]:
-    """Rate and quality of a picture with every number of stages, and at the qualities of the released model."""
+def measure(image: Image.Image, scorer: Scorer, fixed: Codec, rate_aware: Codec) -> dict[str, list[Point]]:
+    """Rate and quality of a picture with every number of stages, and at the qualities of the rate-aware model."""
     pixels = image.width * image.height
     reference = scorer.reference(image)
     curves: dict[str, list[Point]] = defaultdict(list)
@@ -65,8 +67,8 @@ def measure(image: Image.Image, scorer: Scorer, fixed: Codec, released: Codec) -
         curves[FIXED].append((part.size * bits / pixels, values))
         curves[CONTEXT].append((8 * len(fixed.pack(part, image.size)) / pixels, values))
     for quality in QUALITIES:
-        data = released.compress(image, quality)
-        values = scorer.score(reference, released.decompress(data, realism=0.0))
+        data = rate_aware.compress(image, quality)
+        values = scorer.score(reference, rate_aware.decompress(data, realism=0.0))
         curves[RATE_AWARE].append((8 * len(data) / pixels, values))
     return curves
 

@@ -20,7 +20,8 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 KODAK = RESULTS / "kodak"
 SPEED = RESULTS / "speed"
-PAGES = (HERE.parent / "README.md", HERE.parent / "vqcodec" / "models" / "photo.md")
+MODELS = HERE.parent / "vqcodec" / "models"
+PAGES = (HERE.parent / "README.md", MODELS / "photo.md")
 
 RATES = (0.05, 0.07, 0.10, 0.15, 0.20)
 CODECS = {
@@ -177,6 +178,35 @@ def context_table(_: Sequence[Curve]) -> str:
     return _markdown(["coded with", "bits per latent position", "against frequencies"], cells)
 
 
+def training_sentence(_: Sequence[Curve]) -> str:
+    """How long the released model was trained, from its training log."""
+    phases = _phases()
+    hours = sum(hours for _, _, hours in phases)
+    name, _, last = phases[-1]
+    return (
+        f"These weights saw {hours:.1f} hours of training on two CPU cores, the last {last:.1f} of them {name}; "
+        "training goes on.\n"
+    )
+
+
+def phases_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of the phases of the released model's training, from its training log."""
+    rows = [[name, str(steps), f"{hours:.2f}"] for name, steps, hours in _phases()]
+    return _markdown(["phase", "steps", "hours"], rows)
+
+
+def _phases() -> list[tuple[str, int, float]]:
+    """Name, steps and hours of every phase."""
+    last = {
+        row["phase"]: (int(row["step"]), float(row["hours"])) for row in _rows(MODELS / "photo-metrics.csv")
+    }
+    before = [(0, 0.0), *last.values()]
+    return [
+        (name, end - start, hours - earlier)
+        for name, (start, earlier), (end, hours) in zip(last, before, last.values(), strict=False)
+    ]
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -190,17 +220,24 @@ BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "choices": choices_table,
     "trials": trials_table,
     "context": context_table,
+    "training": training_sentence,
+    "phases": phases_table,
 }
 
 
 def rewrite_pages() -> None:
     """Rewrite the blocks of all pages."""
-    curves = [read_curve(KODAK / f"{name}.json") for name in CODECS if (KODAK / f"{name}.json").exists()]
     for page in PAGES:
-        text, count = _BLOCK.subn(lambda match: _block(match[1], curves), page.read_text(encoding="utf-8"))
-        if not count:
-            raise SystemExit(f"{page}: no block of results")
-        page.write_text(text, encoding="utf-8")
+        page.write_text(rewritten(page), encoding="utf-8")
+
+
+def rewritten(page: Path) -> str:
+    """The text of a page with all its blocks made anew from the results."""
+    curves = [read_curve(KODAK / f"{name}.json") for name in CODECS if (KODAK / f"{name}.json").exists()]
+    text, count = _BLOCK.subn(lambda match: _block(match[1], curves), page.read_text(encoding="utf-8"))
+    if not count:
+        raise SystemExit(f"{page}: no block of results")
+    return text
 
 
 def _block(name: str, curves: Sequence[Curve]) -> str:

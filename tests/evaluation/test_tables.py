@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from benchmarks.tables import peer_table, rate_table
+from benchmarks.tables import PAGES, peer_table, rate_table, rewritten
 from vqcodec.evaluation.results import Curve, Point
 
 
@@ -39,3 +39,8 @@ def test_rates_that_a_codec_does_not_reach_stay_empty() -> None:
     assert rows[1][2] == "24.97"  # the rates are powers, the qualities a straight line over them
     assert [row[1] for row in rows if row[0] == "0.20"] == ["vqcodec", "AVIF"]
     assert rows[-1] == ["0.20", "AVIF", "29.00", "0.0500"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_show_the_committed_results(page):
+    assert rewritten(page) == page.read_text(encoding="utf-8")
