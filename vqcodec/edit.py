@@ -52,7 +52,7 @@ def optimise_latents(
     start: Image.Image | np.ndarray,
     loss: Callable[[Tensor], Tensor],
     steps: int = 50,
-    rate: float = 0.05,
+    rate: float = 0.08,
 ) -> Tensor:
     """Change the latents of a picture until a loss of the rendered picture is small (as in VQGAN-CLIP, 2022).
 
@@ -78,9 +78,11 @@ def optimise_latents(
     latents = latents_of(codec, planes).clone().requires_grad_()
     optimiser = torch.optim.Adam([latents], lr=rate)
     count = torch.tensor([codec.config.stages], device=codec.device)
+    # The generator that pictures are rendered with; models with one generator have no realism but 0.
+    decode = codec.networks.blended(codec.realism) if codec.realism else codec.model.decode
     for _ in range(steps):
         optimiser.zero_grad()
-        loss(codec.model.decode(latents.permute(2, 0, 1)[None], count)).backward()
+        loss(decode(latents.permute(2, 0, 1)[None], count)).backward()
         optimiser.step()
     return latents.detach()
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vqcodec.model import VQGAN
 from vqcodec.model.blocks import ResidualBlock, Upsample
+from vqcodec.model.generator import Generator
 from vqcodec.windows import Box, Part, spans
 
 # What a layer keeps for the next strip; `None` before the first.
@@ -132,7 +133,8 @@ class Strips:
         head = _Convolution(encoder.head.weight / rms, encoder.head.bias / rms, self.dtype)
         return [*layers, _pointwise(lambda x: head(x)[0].permute(1, 2, 0))]
 
-    def _generator(self, stages: int, realism: float) -> list[Layer]:
+    def blended(self, realism: float) -> Generator:
+        """The generator with this share of the second one in its weights."""
         generator = self._model.generator
         if realism:
             weights = generator.state_dict()
@@ -140,6 +142,10 @@ class Strips:
             generator.load_state_dict(
                 {name: weights[name].lerp(self._realistic[name], realism) for name in weights}
             )
+        return generator
+
+    def _generator(self, stages: int, realism: float) -> list[Layer]:
+        generator = self.blended(realism)
         layers: list[Layer] = [_pointwise(_Convolution.of(generator.stem, self.dtype))]
         for layer in generator.body:
             if isinstance(layer, ResidualBlock):
