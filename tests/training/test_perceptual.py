@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from vqcodec.training.perceptual import PerceptualDistance, distance, texture_distance
+from vqcodec.training.perceptual import MARGIN, PerceptualDistance, distance, shifted, texture_distance
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -52,3 +52,12 @@ def test_the_texture_distance_has_a_gradient_everywhere(network):
     texture_distance(network.features(plain), wanted).sum().backward()
     assert torch.isfinite(plain.grad).all()
     assert plain.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (1, 3), (MARGIN - 1, MARGIN - 1)])
+def test_pictures_are_seen_from_another_pixel_on(shift):
+    pictures = torch.arange(2 * 3 * 32 * 48.0).view(2, 3, 32, 48)
+    view = shifted(pictures, *shift)
+    assert view.shape == (2, 3, 32 - MARGIN, 48 - MARGIN)
+    assert torch.equal(view[..., 0, 0], pictures[..., shift[0], shift[1]])
+    assert torch.equal(view[..., -1, -1], pictures[..., shift[0] - MARGIN - 1, shift[1] - MARGIN - 1])

@@ -96,3 +96,15 @@ def test_after_an_adversarial_phase_both_generators_are_released(crops: CropSamp
     for name, value in file.model.generator.state_dict().items():
         assert torch.equal(value, further.model.generator.state_dict()[name]), name
     assert not torch.equal(further.realistic["head.weight"], file.realistic["head.weight"])
+
+    # In a phase that is not adversarial, it is the first that learns on; what the second learned is left.
+    third = replace(DISTORTION.phases[0], steps=2, lr=1e-9, final_lr=1e-9)
+    (tmp_path / "third").mkdir()
+    onward = load_model(
+        train_and_release(
+            replace(recipe, phases=(*recipe.phases, third)), crops, tmp_path / "third", start=path
+        )
+    )
+    assert onward.realistic is None
+    for name, value in file.model.generator.state_dict().items():
+        assert torch.allclose(value, onward.model.generator.state_dict()[name], atol=1e-3), name

@@ -85,6 +85,10 @@ def _pad_inside(conv: nn.Conv2d) -> None:
         conv.static_padding = nn.Identity()
 
 
+# Pixels by which pictures are moved about before the perceptual network.
+MARGIN = 8
+
+
 class PerceptualDistance(nn.Module):
     """Squared difference of channel-normalised features, averaged over positions and depths.
 
@@ -100,6 +104,16 @@ class PerceptualDistance(nn.Module):
         with torch.no_grad():
             wanted = self.features(targets)
         return distance(self.features(pictures), wanted)
+
+
+def shifted(pictures: Tensor, down: int, right: int) -> Tensor:
+    """A view of pictures (N, 3, H, W), `MARGIN` pixels smaller either way, that starts as much as that further in.
+
+    The strides of the perceptual network divide those of the codec. Where both always start at the same pixel, the
+    generator finds out which pixels the network hardly looks at, and leaves a grid of dots there.
+    """
+    height, width = (side - MARGIN for side in pictures.shape[2:])
+    return pictures[..., down : down + height, right : right + width]
 
 
 def distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:

@@ -25,7 +25,7 @@ from vqcodec.training.data import CropSampler
 from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, hinge
 from vqcodec.training.grow import grow
 from vqcodec.training.optim import Muon
-from vqcodec.training.perceptual import PerceptualDistance, distance, texture_distance
+from vqcodec.training.perceptual import MARGIN, PerceptualDistance, distance, shifted, texture_distance
 from vqcodec.training.validation import Validator
 from vqcodec.weights import ModelFile, load_model
 
@@ -108,19 +108,23 @@ class Trainer:
             self.adopt(load_model(start))
 
     def adopt(self, file: ModelFile) -> None:
-        """Continue from a model file. Raises `ValueError` if its model is not that of the recipe with fewer blocks."""
+        """Continue from a model file, with its second generator if an adversarial phase goes on.
+
+        Raises:
+            ValueError: its model is not that of the recipe with fewer blocks.
+        """
         try:
             self.load_weights(grow(file.model.state_dict(), file.model.config, self.config.model))
         except ValueError as error:
             raise ValueError(f"{file.path}: not the model of the recipe: {error}") from error
-        if file.realistic:
+        self.step = int(file.notes.get("steps", 0))
+        self.seconds = 3600 * float(file.notes.get("hours", 0))
+        phase, _ = self.config.phase_at(self.step)
+        if file.realistic and phase.adversarial:
             self.keep_fidelity()
             second = {f"generator.{name}": value for name, value in file.realistic.items()}
             second = file.model.state_dict() | second
             self.load_weights(grow(second, file.model.config, self.config.model))
-        self.step = int(file.notes.get("steps", 0))
-        self.seconds = 3600 * float(file.notes.get("hours", 0))
-        phase, _ = self.config.phase_at(self.step)
         self.learner.adopt(phase.batch * (phase.crop // 16) ** 2)
 
     def load_weights(self, state: dict[str, Tensor]) -> None:
@@ -206,9 +210,10 @@ class Trainer:
         quarter = F.avg_pool2d(error, 4)
         coarse = quarter.abs().mean() + F.avg_pool2d(quarter, 4).abs().mean()
         judged = math.ceil(phase.judged * count)
+        shift = torch.randint(MARGIN, (2,), generator=self.generator).tolist()
         with torch.no_grad():
-            wanted = self.perceptual.features(pictures[:judged])
-        features = self.perceptual.features(decoded[:judged])
+            wanted = self.perceptual.features(shifted(pictures[:judged], *shift))
+        features = self.perceptual.features(shifted(decoded[:judged], *shift))
         perceptual = distance(features, wanted).mean()
         texture = torch.zeros((), device=self.device)
         if phase.texture:

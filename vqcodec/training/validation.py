@@ -12,7 +12,10 @@ from torch import Tensor
 
 from vqcodec.model import VQGAN
 from vqcodec.training.data import load_rgb
-from vqcodec.training.perceptual import PerceptualDistance, distance, texture_distance
+from vqcodec.training.perceptual import PerceptualDistance, distance, shifted, texture_distance
+
+# Odd, so that the perceptual network does not start where the codec does.
+_SHIFT = 1, 3
 
 
 class Validator:
@@ -48,7 +51,7 @@ class Validator:
             n, dim, height, width = latents.shape
             quantized = model.quantizer.quantize(latents.permute(0, 2, 3, 1).reshape(-1, dim))
             indices.append(quantized.indices)
-            wanted = self.perceptual.features(pictures)
+            wanted = self.perceptual.features(shifted(pictures, *_SHIFT))
             for count in self.stages:
                 partial = quantized.partial[count - 1].view(n, height, width, dim).permute(0, 3, 1, 2)
                 with torch.autocast(device.type, torch.bfloat16):
@@ -58,7 +61,7 @@ class Validator:
                 similarity = self.ms_ssim(
                     (pictures + 1) / 2, (decoded + 1) / 2, data_range=1.0, size_average=False
                 )
-                features = self.perceptual.features(decoded)
+                features = self.perceptual.features(shifted(decoded, *_SHIFT))
                 measured = {
                     "psnr": psnr,
                     "msssim": similarity,
