@@ -81,7 +81,9 @@ class ResidualVectorQuantizer(nn.Module):
         return Quantized(torch.stack(indices, 1), torch.stack(residuals), torch.stack(partial))
 
     @torch.no_grad()
-    def choose(self, latents: Tensor, lagrangian: float = 0.0, beams: int = 2) -> Tensor:
+    def choose(
+        self, latents: Tensor, lagrangian: float = 0.0, beams: int = 2, stages: int | None = None
+    ) -> Tensor:
         """Indices (N, S) int64 of the least |latent - sum of codewords|^2 + lagrangian * bits that a search finds.
 
         After every stage, the best sequences so far are followed (beam search).
@@ -90,15 +92,16 @@ class ResidualVectorQuantizer(nn.Module):
             latents: (N, D) float32.
             lagrangian: price of a bit in squared latent units.
             beams: sequences to follow; one is what `quantize` does.
+            stages: how many stages to run, all by default.
         """
         # Norms and prices are two more columns of the codebook, multiplied with the two rate contexts, so that the
         # costs of a stage are one matrix product.
         tables = []
-        for stage, bits in enumerate(self.bits):
+        for stage, bits in enumerate(self.bits[:stages]):
             factor, offset = self.linear(stage)
             tables.append(torch.cat([factor, (offset + lagrangian * bits).T], 1).T.contiguous())
         parts = [self._search(part, tables, beams) for part in latents.split(_BLOCK // beams)]
-        return torch.cat(parts) if parts else latents.new_empty(0, self.stages, dtype=torch.int64)
+        return torch.cat(parts) if parts else latents.new_empty(0, len(tables), dtype=torch.int64)
 
     def _search(self, latents: Tensor, tables: list[Tensor], beams: int) -> Tensor:
         """The indices (n, S) that `choose` finds for some latents, given each stage's costs (D + 2, K)."""
@@ -109,9 +112,9 @@ class ResidualVectorQuantizer(nn.Module):
         extended[:, :, dim] = 1
         total = latents.new_zeros(count, 1)
         chosen = torch.empty(count, 1, 0, dtype=torch.int64, device=latents.device)
-        for stage, (table, codebook) in enumerate(zip(tables, self.codebooks, strict=True)):
+        for stage, (table, codebook) in enumerate(zip(tables, self.codebooks[: len(tables)], strict=True)):
             cost = extended.flatten(0, 1) @ table
-            ways = 1 if stage == self.stages - 1 else beams
+            ways = 1 if stage == len(tables) - 1 else beams
             picks, costs = [], []
             for way in range(ways):
                 least = _least(cost)[:, None]
