@@ -110,7 +110,7 @@ def shifted(pictures: Tensor, down: int, right: int) -> Tensor:
     """A view of pictures (N, 3, H, W), `MARGIN` pixels smaller either way, that starts as much as that further in.
 
     The strides of the perceptual network divide those of the codec. Where both always start at the same pixel, the
-    generator finds out which pixels the network hardly looks at, and leaves a grid of dots there.
+    generator finds out which pixels the network hardly looks at, and is careless there.
     """
     height, width = (side - MARGIN for side in pictures.shape[2:])
     return pictures[..., down : down + height, right : right + width]
