@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 
+from tests.test_context import random_weights
 from vqcodec.codec import Codec
 from vqcodec.model import VQGAN, ModelConfig
 from vqcodec.model.context import ContextWeights
@@ -12,32 +12,10 @@ from vqcodec.weights import ModelFile, frequencies
 STAGES, CODEWORDS = 3, 64
 
 
-def random_context() -> ContextWeights:
-    """Weights of a context model of 8 groups whose frequencies are far from even."""
-    groups, embedding, hidden = 8, 4, 8
-    shapes = {
-        "embedding": (STAGES, CODEWORDS, embedding),
-        "w1": (STAGES, hidden, 9 * embedding),
-        "v1": (STAGES, hidden, 4 * embedding),
-        "b1": (STAGES, 2, hidden),
-        "w2": (STAGES, hidden, hidden),
-        "b2": (STAGES, hidden),
-        "wg": (STAGES, groups, hidden),
-        "bg": (STAGES, groups),
-        "w3": (STAGES, hidden, hidden),
-        "e3": (STAGES, groups, hidden),
-        "wm": (STAGES, groups, hidden),
-        "bm": (STAGES, groups, groups),
-        "v0": (3, hidden, 4 * embedding),
-        "b0": (3, hidden),
-    }
-    torch.manual_seed(0)
-    return ContextWeights(
-        **{name: torch.randint(-60, 61, shape, dtype=torch.int32) for name, shape in shapes.items()}
-    )
+CONTEXTS = {first: random_weights(STAGES, CODEWORDS, first) for first in ("five passes", "its own")}
 
 
-@pytest.mark.parametrize("context", [None, random_context()], ids=["tables", "context model"])
+@pytest.mark.parametrize("context", [None, *CONTEXTS.values()], ids=["tables", *CONTEXTS])
 def test_the_bits_of_all_indices_are_those_of_the_file(context: ContextWeights | None) -> None:
     config = ModelConfig(STAGES, CODEWORDS, 4, (8, 8, 8), (1, 1, 1), (8, 8, 8), (1, 1, 1))
     random = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import bitstream
 from bitstream import Header
 from vqcodec.codec import Codec, default_codec
 from vqcodec.coding import ContextCoder
-from vqcodec.model.context import ContextModel, ContextWeights, exp_table, split
+from vqcodec.model.context import EIGHT_BIT, ContextModel, ContextWeights, exp_table, split
 
 DATA = Path(__file__).parent / "data"
 SHAPE = (11, 14)
@@ -75,8 +75,19 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
     planes = planes.astype(np.int64)
     cross = [(-1, 0), (0, -1), (0, 1), (1, 0)]
     diagonals = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    knight = [(-2, -1), (-2, 1), (-1, -2), (-1, 2), (1, -2), (1, 2), (2, -1), (2, 1)]
+    own_first = "first_embedding" in weights
     for stage in range(stages):
-        if stage == 0 and "v0" in weights:
+        own = own_first and stage == 0
+        prefix, row = ("first_", 0) if own else ("", stage - own_first)
+
+        def of(name, prefix=prefix, row=row):
+            return weights[prefix + name][row]
+
+        if own:
+            twelve = cross + knight
+            around_in_pass = [[], turn(double(twelve)), double(twelve), turn(twelve), twelve]
+        elif stage == 0 and "v0" in weights:
             around_in_pass = [[], double(diagonals), double(cross), diagonals, cross]
         else:
             around_in_pass = [[], cross]
@@ -91,9 +102,12 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
                         return table[plane[y + dy, x + dx]]
 
                     last = which == len(around_in_pass) - 1
-                    total = (
-                        weights["b1"][stage, int(last)] if last or not which else weights["b0"][which - 1]
-                    ).copy()
+                    if own:
+                        total = weights["first_b1"][which].copy()
+                    else:
+                        total = (
+                            of("b1")[int(last)] if last or not which else weights["b0"][which - 1]
+                        ).copy()
                     around = []
                     for dy in (-1, 0, 1):
                         for dx in (-1, 0, 1):
@@ -101,18 +115,21 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
                             for before in range(stage):
                                 summed += at(tile[before], weights["embedding"][before], dy, dx)
                             around.append(np.clip(summed, -127, 127))
-                    total += weights["w1"][stage] @ np.concatenate(around)
+                    if not own:
+                        total += of("w1") @ np.concatenate(around)
                     if which:
-                        known = [at(tile[stage], weights["embedding"][stage], *offset) for offset in offsets]
-                        matrix = weights["v1"][stage] if last else weights["v0"][which - 1]
-                        total += matrix @ np.concatenate(known)
-                    hidden = activate(weights["w2"][stage] @ activate(total) + weights["b2"][stage])
-                    group_rows.append(frequencies(weights["wg"][stage] @ hidden + weights["bg"][stage]))
+                        table = weights["first_embedding"][0] if own else weights["embedding"][stage]
+                        known = np.concatenate([at(tile[stage], table, *offset) for offset in offsets])
+                        if own:
+                            total += weights["first_v1"][which - 1] @ known
+                        else:
+                            total += (of("v1") if last else weights["v0"][which - 1]) @ known
+                    hidden = activate(of("w2") @ activate(total) + of("b2"))
+                    group_rows.append(frequencies(of("wg") @ hidden + of("bg")))
                     group = tile[stage, y, x] // model.members
-                    hidden = activate(weights["w3"][stage] @ hidden + weights["e3"][stage, group])
-                    member_rows.append(
-                        frequencies(weights["wm"][stage] @ hidden + weights["bm"][stage, group])
-                    )
+                    hidden = activate(of("w3") @ hidden + of("e3")[group])
+                    matrix = of("wm")[group] if of("wm").ndim == 3 else of("wm")
+                    member_rows.append(frequencies(matrix @ hidden + of("bm")[group]))
             # A pass may have no positions at all.
             tables += [
                 np.reshape(group_rows, (-1, model.groups)),
@@ -130,6 +147,11 @@ def passes(rows: int, columns: int, count: int) -> np.ndarray:
 
 def double(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(2 * down, 2 * over) for down, over in offsets]
+
+
+def turn(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """By 45 degrees, from a grid to the one of twice as many positions, or back."""
+    return [(down - over, down + over) for down, over in offsets]
 
 
 @pytest.mark.parametrize("kind", ["photograph", "zeros", "last", "random"])
@@ -156,18 +178,18 @@ def test_equals_plain_integer_arithmetic_in_a_single_row_or_column(codec, shape)
         np.testing.assert_array_equal(got, wanted)
 
 
-@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("first", ["two passes", "five passes", "its own"])
 @pytest.mark.parametrize("codewords", [24, 64])
-def test_codewords_in_groups_of_any_size(codewords, interlaced):
-    model = ContextModel(random_weights(2, codewords, interlaced))
-    planes = np.random.default_rng(2).integers(0, codewords, (2, 2, 7, 9)).astype(np.uint16)
+def test_codewords_in_groups_of_any_size(codewords, first):
+    model = ContextModel(random_weights(3, codewords, first))
+    planes = np.random.default_rng(2).integers(0, codewords, (2, 3, 13, 15)).astype(np.uint16)
     for got, wanted in zip(walk(model, planes), reference(model, planes), strict=True):
         np.testing.assert_array_equal(got, wanted)
     coder = ContextCoder(model)
-    header = Header(144, 112, b"0000", 2, codewords)
+    header = Header(240, 208, b"0000", 3, codewords)
     data = bitstream.write(header, coder.encode(planes[:1]))
     readers = [bitstream.read(data).payload.tile(0)]
-    np.testing.assert_array_equal(coder.decode(readers, [(7, 9)])[0], planes[0])
+    np.testing.assert_array_equal(coder.decode(readers, [(13, 15)])[0], planes[0])
 
 
 def test_groups_are_few_and_equal():
@@ -186,30 +208,44 @@ def test_groups_are_few_and_equal():
 
 
 def random_weights(
-    stages: int, codewords: int, interlaced: bool, channels: int = 4, hidden: int = 8
+    stages: int, codewords: int, first: str, channels: int = 4, hidden: int = 8
 ) -> ContextWeights:
+    """Of a model whose first stage has two passes, or five passes, or a model of its own, and group matrices then."""
     generator = torch.Generator().manual_seed(0)
     groups, members = split(codewords)
 
-    def draw(limit: int, *shape: int, count: int = stages) -> torch.Tensor:
-        return torch.randint(-limit, limit + 1, (count, *shape), generator=generator, dtype=torch.int32)
+    def draw(limit: int, *shape: int) -> torch.Tensor:
+        return torch.randint(-limit, limit + 1, shape, generator=generator, dtype=torch.int32)
 
-    return ContextWeights(
-        embedding=draw(127, codewords, channels),
-        w1=draw(60, hidden, 9 * channels),
-        v1=draw(60, hidden, 4 * channels),
-        b1=draw(2000, 2, hidden),
-        w2=draw(60, hidden, hidden),
-        b2=draw(2000, hidden),
-        wg=draw(60, groups, hidden),
-        bg=draw(2000, groups),
-        w3=draw(60, hidden, hidden),
-        e3=draw(2000, groups, hidden),
-        wm=draw(60, members, hidden),
-        bm=draw(2000, groups, members),
-        v0=draw(60, hidden, 4 * channels, count=3) if interlaced else None,
-        b0=draw(2000, hidden, count=3) if interlaced else None,
-    )
+    def rest(rows: int, hidden: int) -> dict[str, torch.Tensor]:
+        return {
+            "w2": draw(60, rows, hidden, hidden),
+            "b2": draw(2000, rows, hidden),
+            "wg": draw(60, rows, groups, hidden),
+            "bg": draw(2000, rows, groups),
+            "w3": draw(60, rows, hidden, hidden),
+            "e3": draw(2000, rows, groups, hidden),
+            "wm": draw(60, rows, *([groups] if own else []), members, hidden),
+            "bm": draw(2000, rows, groups, members),
+        }
+
+    own = first == "its own"
+    rows = stages - own
+    weights = {
+        "embedding": draw(127, stages, codewords, channels),
+        "w1": draw(60, rows, hidden, 9 * channels),
+        "v1": draw(60, rows, hidden, 4 * channels),
+        "b1": draw(2000, rows, 2, hidden),
+        **rest(rows, hidden),
+    }
+    if own:
+        weights |= {f"first_{name}": tensor for name, tensor in rest(1, 2 * hidden).items()}
+        weights["first_embedding"] = draw(127, 1, codewords, 6)
+        weights["first_v1"] = draw(60, 4, 2 * hidden, 12 * 6)
+        weights["first_b1"] = draw(2000, 5, 2 * hidden)
+    if first == "five passes":
+        weights |= {"v0": draw(60, 3, hidden, 4 * channels), "b0": draw(2000, 3, hidden)}
+    return ContextWeights(**weights)
 
 
 @pytest.mark.parametrize("kind", ["photograph", "random"])
@@ -247,12 +283,11 @@ def test_does_not_depend_on_which_tiles_are_computed_together(codec):
 
 def test_products_stay_exact_in_float32(codec):
     """No sum of products can reach 2**24, the largest range in which float32 holds every integer."""
-    weights = model_of(codec).weights
-    first = weights.w1.abs().sum(-1).amax() * 127 + weights.v1.abs().sum(-1).amax() * 127
-    if weights.v0 is not None:
-        assert weights.v0.abs().sum(-1).amax() * 127 < 1 << 24
-    others = [getattr(weights, name).abs().sum(-1).amax() * 127 for name in ("w2", "wg", "w3", "wm")]
-    assert max(int(value) for value in (first, *others)) < 1 << 24
+    tensors = model_of(codec).weights.tensors()
+    # Every row of a matrix makes a sum; w1 and v1 add up to one.
+    sums = {name: int(tensors[name].abs().sum(-1).amax()) for name in set(EIGHT_BIT) & set(tensors)}
+    assert sums["w1"] + sums["v1"] < (1 << 24) // 127
+    assert max(sums.values()) < (1 << 24) // 127
 
 
 def test_frequencies_are_positive_and_complete(codec):

@@ -77,7 +77,8 @@ def test_indices_that_do_not_match_their_checksum_are_an_error(path):
     """A decoder whose context model computes otherwise must say so and give no picture."""
     codec = codec_of(path.parent)
     data = path.read_bytes()
-    bias = codec.coder.model.weights.bg
+    weights = codec.coder.model.weights
+    bias = weights.first_bg if weights.own_first else weights.bg
     bias[0, 3] += 64 * 16
     try:
         with pytest.raises(bitstream.IndexMismatch, match="tile 0, stage 0"):

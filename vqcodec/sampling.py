@@ -18,7 +18,15 @@ from torch import Tensor
 
 from vqcodec.coding import ContextCoder
 from vqcodec.errors import ModelError
-from vqcodec.model.context import ACTIVATION_MAX, BORDER, CROSS, NEIGHBOURHOOD, WEIGHT_BITS, ContextModel
+from vqcodec.model.context import (
+    ACTIVATION_MAX,
+    AROUND,
+    AROUND_FIRST,
+    BORDER,
+    NEIGHBOURHOOD,
+    WEIGHT_BITS,
+    ContextModel,
+)
 from vqcodec.windows import Box
 
 if TYPE_CHECKING:
@@ -238,8 +246,10 @@ def _draw(
     # A border of zeros around everything, as in `ContextState`.
     before = torch.zeros(rows + 2 * BORDER, columns + 2 * BORDER, model.channels)
     for stage, (plane, hole) in enumerate(zip(planes, mask, strict=True)):
-        embedding = model.weights.embedding[stage].float()
-        current = torch.zeros_like(before)
+        added = embedding = model.weights.embedding[stage].float()
+        if stage == 0 and model.weights.own_first:
+            embedding = model.weights.first_embedding[0].float()
+        current = torch.zeros(rows + 2 * BORDER, columns + 2 * BORDER, embedding.shape[1])
         inside = current[BORDER:-BORDER, BORDER:-BORDER]
         inside[:] = embedding[torch.from_numpy(plane)]
         guide = surroundings if stage == 0 and temperature else None
@@ -254,13 +264,14 @@ def _draw(
         for number in range(rounds):
             for which, (down, over) in parts:
                 base = _beside(known_before, down, over, NEIGHBOURHOOD)
-                known = _beside(current, down, over, CROSS) if begun or number or which else None
+                around = AROUND[-1] if embedding is added else AROUND_FIRST[-1]
+                known = _beside(current, down, over, around) if begun or number or which else None
                 drawn = _draw_indices(model, stage, base, known, CANDIDATES if guide else 1, temperature, rng)
                 taken = _choose(guide.chances(down, over, drawn), 1.0, rng)[:, None] if guide else [[0]]
                 drawn = np.take_along_axis(drawn, np.broadcast_to(taken, (len(drawn), 1)), 1)[:, 0]
                 plane[down.numpy(), over.numpy()] = drawn
                 inside[down, over] = embedding[torch.from_numpy(drawn)]
-        before[BORDER:-BORDER, BORDER:-BORDER] += embedding[torch.from_numpy(plane)]
+        before[BORDER:-BORDER, BORDER:-BORDER] += added[torch.from_numpy(plane)]
 
 
 def _beside(maps: Tensor, down: Tensor, over: Tensor, offsets: Sequence[tuple[int, int]]) -> Tensor:
@@ -283,28 +294,28 @@ def _draw_indices(
         model: the context model.
         stage: of the indices.
         before: (n, 9E) embeddings of the stages before, in the 3x3 neighbourhood.
-        known: (n, 4E) embeddings of this stage at the four neighbours, if it is to depend on them.
+        known: embeddings of this stage, side by side, where its last pass looks, if it is to depend on them.
         count: draws at each position.
         temperature, rng: as of `complete`.
     """
-    weights = model.weights
-    total = before @ weights.w1[stage].float().T
+    which = 0 if known is None else model.weights.last_pass(stage)
+    (factor, row), bias = model.weights.of_pass(stage, which)
+    total = torch.zeros(len(before), len(bias))
     if known is not None:
-        total = total + known @ weights.v1[stage].float().T
-    hidden = _shifted(total, weights.b1[stage, 0 if known is None else 1]).clamp(0, ACTIVATION_MAX)
-    hidden = _layer(hidden, weights.w2[stage], weights.b2[stage]).clamp(0, ACTIVATION_MAX)
-    logits = _layer(hidden, weights.wg[stage], weights.bg[stage])
+        total += known @ model.factors[factor][row].T
+    if stage or not model.weights.own_first:
+        name, row = model.weights.of("w1", stage)
+        total += before @ model.factors[name][row].T
+    hidden = _shifted(total, bias).clamp(0, ACTIVATION_MAX).to(torch.int8)
+    hidden = model.layer(hidden, "w2", "b2", stage).clamp(0, ACTIVATION_MAX).to(torch.int8)
+    logits = model.layer(hidden, "wg", "bg", stage)
     groups = _choose(model.frequencies(logits).repeat(count, 0), temperature, rng)
     group = torch.from_numpy(groups)
     hidden = hidden.repeat_interleave(count, 0)
-    hidden = _layer(hidden, weights.w3[stage], weights.e3[stage][group]).clamp(0, ACTIVATION_MAX)
-    logits = _layer(hidden, weights.wm[stage], weights.bm[stage][group])
+    hidden = model.layer(hidden, "w3", "e3", stage, group).clamp(0, ACTIVATION_MAX).to(torch.int8)
+    logits = model.member_logits(hidden, stage, group)
     members = _choose(model.frequencies(logits), temperature, rng)
     return (groups * model.members + members).reshape(-1, count)
-
-
-def _layer(inputs: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
-    return _shifted(inputs.float() @ matrix.float().T, bias)
 
 
 def _shifted(total: Tensor, bias: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,10 +13,13 @@ from tqdm import tqdm
 from vqcodec.model import VQGAN, TamingVQGAN
 from vqcodec.model.context import (
     ACTIVATION_MAX,
+    AROUND,
+    AROUND_FIRST,
     BORDER,
+    BORDER_FIRST,
     EIGHT_BIT,
+    NEAREST,
     NEIGHBOURHOOD,
-    NEIGHBOURS,
     UNIT,
     WEIGHT_BITS,
     ContextWeights,
@@ -28,6 +33,16 @@ from vqcodec.training.data import CropSampler
 WEIGHT_ONE = 1 << WEIGHT_BITS
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Embedding and hidden channels of a context model, those of its first stage apart."""
+
+    channels: int = 16
+    hidden: int = 64
+    first_channels: int = 32
+    first_hidden: int = 128
+
+
 class FloatContextModel(nn.Module):
     """The context model with real-valued weights, in the units of the integer one in `vqcodec.model.context`.
 
@@ -35,70 +50,103 @@ class FloatContextModel(nn.Module):
     through (straight-through estimator); without, it is the float model that the integer one is measured against.
     """
 
-    def __init__(self, stages: int, codebook_size: int, channels: int = 16, hidden: int = 64) -> None:
+    def __init__(self, stages: int, codebook_size: int, sizes: Sizes = Sizes()) -> None:
         super().__init__()
         groups, members = split(codebook_size)
         self.groups, self.members = groups, members
         self.rounding = True
 
         def weight(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(stages, *shape) / shape[-1] ** 0.5)
+            return nn.Parameter(torch.randn(shape) / shape[-1] ** 0.5)
 
         def bias(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.zeros(stages, *shape))
+            return nn.Parameter(torch.zeros(shape))
 
-        self.embedding = nn.Parameter(0.5 * torch.randn(stages, codebook_size, channels))
-        self.w1, self.v1, self.b1 = (
-            weight(hidden, 9 * channels),
-            weight(hidden, 4 * channels),
-            bias(2, hidden),
-        )
-        self.w2, self.b2 = weight(hidden, hidden), bias(hidden)
-        self.wg, self.bg = weight(groups, hidden), bias(groups)
-        self.w3, self.e3 = weight(hidden, hidden), bias(groups, hidden)
-        self.wm, self.bm = weight(members, hidden), bias(groups, members)
-        self.v0 = nn.Parameter(torch.randn(3, hidden, 4 * channels) / (4 * channels) ** 0.5)
-        self.b0 = nn.Parameter(torch.zeros(3, hidden))
+        def rest(rows: int, hidden: int) -> dict[str, nn.Parameter]:
+            """What stands behind the first layer of some stages."""
+            parts = {"w2": weight(rows, hidden, hidden), "b2": bias(rows, hidden)}
+            parts |= {"wg": weight(rows, groups, hidden), "bg": bias(rows, groups)}
+            parts |= {"w3": weight(rows, hidden, hidden), "e3": bias(rows, groups, hidden)}
+            # All groups begin alike.
+            each = weight(rows, 1, members, hidden).detach().repeat(1, groups, 1, 1)
+            return parts | {"wm": nn.Parameter(each), "bm": bias(rows, groups, members)}
+
+        later, channels, hidden = stages - 1, sizes.channels, sizes.hidden
+        parameters = {
+            "embedding": nn.Parameter(0.5 * torch.randn(stages, codebook_size, channels)),
+            "w1": weight(later, hidden, len(NEIGHBOURHOOD) * channels),
+            "v1": weight(later, hidden, len(AROUND[-1]) * channels),
+            "b1": bias(later, 2, hidden),
+            **rest(later, hidden),
+        }
+        channels, hidden = sizes.first_channels, sizes.first_hidden
+        first = {
+            "embedding": nn.Parameter(0.5 * torch.randn(1, codebook_size, channels)),
+            "v1": weight(len(AROUND_FIRST) - 1, hidden, len(NEAREST) * channels),
+            "b1": bias(len(AROUND_FIRST), hidden),
+            **rest(1, hidden),
+        }
+        parameters |= {f"first_{name}": parameter for name, parameter in first.items()}
+        for name, parameter in parameters.items():
+            self.register_parameter(name, parameter)
 
     def bits(self, planes: Tensor) -> Tensor:
         """Bits of every index: planes (N, S, h, w) int64 to (S,) bits per position."""
         count, stages, rows, columns = planes.shape
-        border = (0, 0, BORDER, BORDER, BORDER, BORDER)
-        before = F.pad(torch.zeros(count, rows, columns, self.embedding.shape[-1]), border)
+        before = F.pad(torch.zeros(count, rows, columns, self.embedding.shape[-1]), (0, 0) + 4 * (BORDER,))
         result = []
         for stage in range(stages):
             plane = planes[:, stage]
-            current = F.pad(self.round(UNIT * self.embedding[stage], 127)[plane], border)
-            passes = checkerboard(rows, columns) if stage else interlaced(rows, columns)
+            if stage:
+                passes, around, border, embedding = checkerboard(rows, columns), AROUND[-2:], BORDER, None
+            else:
+                passes, around, border = interlaced(rows, columns), AROUND_FIRST, BORDER_FIRST
+                embedding = self.first_embedding[0]
+            added = F.pad(self.round(UNIT * self.embedding[stage], 127)[plane], (0, 0) + 4 * (BORDER,))
+            current = added
+            if embedding is not None:
+                current = F.pad(self.round(UNIT * embedding, 127)[plane], (0, 0) + 4 * (border,))
             parts = []
             for which, positions in enumerate(passes):
-                matrix, bias = self.of_pass(stage, which, len(passes))
+                matrix, bias = self.of_pass(stage, which)
                 total = self.vector(bias)
                 if which:
-                    known = _patches(current, NEIGHBOURS[which - len(passes)]).view(count, rows * columns, -1)
+                    known = _patches(current, around[which], border).view(count, rows * columns, -1)
                     total = known[:, positions] @ self.matrix(matrix) + total
                 parts.append(total.expand(count, len(positions), -1))
             order = torch.cat(passes).argsort()
             total = torch.cat(parts, 1)[:, order].flatten(0, 1)
             if stage:
-                context = _patches(before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD)
-                total = total + context @ self.matrix(self.w1[stage])
-            hidden = self.activate(total)
-            hidden = self.activate(hidden @ self.matrix(self.w2[stage]) + self.vector(self.b2[stage]))
-            group, member = plane.flatten() // self.members, plane.flatten() % self.members
-            logits = self.shift(hidden @ self.matrix(self.wg[stage]) + self.vector(self.bg[stage]))
-            cost = F.cross_entropy(logits / UNIT, group)
-            hidden = self.activate(hidden @ self.matrix(self.w3[stage]) + self.vector(self.e3[stage])[group])
-            logits = self.shift(hidden @ self.matrix(self.wm[stage]) + self.vector(self.bm[stage])[group])
-            result.append((cost + F.cross_entropy(logits / UNIT, member)) / np.log(2))
-            before = before + current
+                context = _patches(before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD, BORDER)
+                total = total + context @ self.matrix(self.w1[stage - 1])
+            result.append(self.cost(stage, self.activate(total), plane.flatten()) / np.log(2))
+            before = before + added
         return torch.stack(result)
 
-    def of_pass(self, stage: int, which: int, passes: int) -> tuple[Tensor, Tensor]:
+    def cost(self, stage: int, hidden: Tensor, indices: Tensor) -> Tensor:
+        """Mean cost of indices (n,) in nats, given what the first layer makes of their context (n, H)."""
+
+        def of(name: str) -> Tensor:
+            return getattr(self, name)[stage - 1] if stage else getattr(self, f"first_{name}")[0]
+
+        group, member = indices // self.members, indices % self.members
+        hidden = self.activate(hidden @ self.matrix(of("w2")) + self.vector(of("b2")))
+        logits = self.shift(hidden @ self.matrix(of("wg")) + self.vector(of("bg")))
+        cost = F.cross_entropy(logits / UNIT, group)
+        hidden = self.activate(hidden @ self.matrix(of("w3")) + self.vector(of("e3"))[group])
+        # Every group has a matrix of its own.
+        order = group.argsort()
+        sizes = torch.bincount(group, minlength=self.groups).tolist()
+        matrices = self.round(WEIGHT_ONE * of("wm"), 127)
+        parts = [part @ matrix.T for part, matrix in zip(hidden[order].split(sizes), matrices, strict=True)]
+        logits = self.shift(torch.cat(parts) + self.vector(of("bm"))[group[order]])
+        return cost + F.cross_entropy(logits / UNIT, member[order])
+
+    def of_pass(self, stage: int, which: int) -> tuple[Tensor, Tensor]:
         """Weights for what is known of a stage in one of its passes, and bias."""
-        if which in (0, passes - 1):
-            return self.v1[stage], self.b1[stage, min(which, 1)]
-        return self.v0[which - 1], self.b0[which - 1]
+        if stage == 0:
+            return self.first_v1[which - 1], self.first_b1[which]
+        return self.v1[stage - 1], self.b1[stage - 1, which]
 
     def round(self, value: Tensor, limit: int | None = None) -> Tensor:
         if limit is not None:
@@ -125,7 +173,7 @@ class FloatContextModel(nn.Module):
         """The integer weights."""
         tensors = {}
         for name, parameter in self.named_parameters():
-            if name == "embedding":
+            if name.endswith("embedding"):
                 value = (UNIT * parameter).clamp(-127, 127)
             elif name in EIGHT_BIT:
                 value = (WEIGHT_ONE * parameter).clamp(-127, 127)
@@ -176,21 +224,29 @@ def index_pool(
 
 
 def train_context(
-    planes: Tensor, codebook_size: int, steps: int = 4000, batch: int = 16, lr: float = 4e-3, seed: int = 0
+    planes: Tensor,
+    codebooks: Tensor,
+    steps: int = 4000,
+    batch: int = 16,
+    lr: float = 4e-3,
+    seed: int = 0,
+    sizes: Sizes = Sizes(),
 ) -> FloatContextModel:
     """Train a context model.
 
     Args:
         planes: (N, S, h, w) integers to learn from.
-        codebook_size: codewords per stage, a product.
+        codebooks: (S, K, D), the codewords that the integers stand for.
         steps: optimiser steps.
         batch: planes per step.
         lr: peak learning rate of one cycle.
         seed: of initialisation and order.
+        sizes: of the model.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    context = FloatContextModel(planes.shape[1], codebook_size)
+    context = FloatContextModel(planes.shape[1], codebooks.shape[1], sizes)
+    start_from_codewords(context, codebooks)
     start_from_counts(context, planes)
     optimiser = torch.optim.AdamW(
         context.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.0, foreach=True
@@ -211,11 +267,33 @@ def train_context(
 
 
 @torch.no_grad()
+def start_from_codewords(context: FloatContextModel, codebooks: Tensor) -> None:
+    """Start the embeddings at the principal components of the codewords (S, K, D), those of the first stage at unit
+    scale: what a codeword looks like tells most of what it stands beside."""
+    first = codebooks[0] - codebooks[0].mean(0)
+    axes = torch.linalg.svd(first, full_matrices=False).Vh
+    scale = (first @ axes.T).std(0).clamp_min(1e-6)
+
+    def fill(embedding: Tensor, codebook: Tensor) -> None:
+        components = (codebook @ axes.T / scale)[:, : embedding.shape[1]]
+        embedding[:, : components.shape[1]] = 0.5 * components
+
+    fill(context.first_embedding[0], first)
+    for embedding, codebook in zip(context.embedding, codebooks, strict=True):
+        fill(embedding, codebook)
+
+
+@torch.no_grad()
 def start_from_counts(context: FloatContextModel, data: Tensor) -> None:
     """Start the output biases at the logarithms of the plain frequencies."""
-    shape = context.groups, context.members
+    groups, members = context.groups, context.members
     for stage in range(data.shape[1]):
-        counts = torch.bincount(data[:, stage].flatten().long(), minlength=shape[0] * shape[1]).float() + 1
-        counts = counts.view(shape)
-        context.bg[stage] = (counts.sum(1) / counts.sum()).log().clamp(-7, 0) + 3
-        context.bm[stage] = (counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3
+        counts = torch.bincount(data[:, stage].flatten().long(), minlength=groups * members).float() + 1
+        counts = counts.view(groups, members)
+        of_group, of_member = (
+            (context.bg[stage - 1], context.bm[stage - 1])
+            if stage
+            else (context.first_bg[0], context.first_bm[0])
+        )
+        of_group.copy_((counts.sum(1) / counts.sum()).log().clamp(-7, 0) + 3)
+        of_member.copy_((counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3)

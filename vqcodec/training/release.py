@@ -99,7 +99,7 @@ def _save(
 ) -> bytes:
     """Train a context model on planes (N, S, h, w), but for a tenth to measure it on, and write the model file."""
     held_out, planes = planes[: len(planes) // 10], planes[len(planes) // 10 :]
-    context = train_context(planes, model.config.codebook_size, steps)
+    context = train_context(planes, model.quantizer.codebooks, steps)
     tables = frequencies(count_contexts(planes, model.config.codebook_size) + PRIOR)
     out.parent.mkdir(parents=True, exist_ok=True)
     bits = bits_per_position(context, tables, held_out)
