@@ -15,7 +15,7 @@ from torch import nn
 from vqcodec.model import ModelConfig
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler, find_images
-from vqcodec.training.trainer import Trainer
+from vqcodec.training.trainer import Trainer, lattice_error
 from vqcodec.training.validation import Validator
 from vqcodec.weights import find_model, load_model
 
@@ -193,3 +193,15 @@ def test_a_recipe_with_a_misspelt_field_is_refused_by_name(tmp_path):
     path.write_text(json.dumps(values))
     with pytest.raises(ValueError, match=r"recipe\.json: not a training recipe: .*stepz"):
         TrainConfig.load(path)
+
+
+@pytest.mark.parametrize("period", [4, 8, 16])
+@pytest.mark.parametrize("sides", [(128, 192), (64, 64), (48, 80), (16, 16)])
+def test_the_lattice_error_is_of_what_repeats(period, sides):
+    torch.manual_seed(0)
+    repeats = [side // period for side in sides]
+    grid = torch.randn(1, 3, period, period).tile(2, 1, *repeats)
+    assert lattice_error(grid).item() == pytest.approx(grid.abs().mean().item(), rel=1e-5)
+    noise = torch.randn(2, 3, *sides)
+    cells = min(4, sides[0] // 16) * min(4, sides[1] // 16)
+    assert lattice_error(noise).item() == pytest.approx(noise.abs().mean().item() / cells**0.5, rel=0.1)
