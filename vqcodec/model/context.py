@@ -156,9 +156,9 @@ class ContextModel:
         self._bytes = None
         if _bytes_are_exact():
             self._bytes = {
-                name: factor.to(torch.int8).transpose(1, 2).contiguous()
+                name: factor.to(torch.int8).mT.contiguous()
                 for name, factor in self.factors.items()
-                if not name.endswith("embedding") and factor.ndim == 3
+                if not name.endswith("embedding")
             }
         self.embedding = weights.embedding.to(torch.int8)
         self.first_embedding = weights.first_embedding.to(torch.int8)[0] if weights.own_first else None
@@ -203,23 +203,19 @@ class ContextModel:
         name, row = self.weights.of("wm", stage)
         if self.factors[name].ndim == 3:
             return self.layer(hidden, "wm", "bm", stage, group)
-        # Positions group by group, each with its matrix. There are too few of most for products of bytes to pay.
+        # Positions group by group, each group with its matrix.
         order = group.argsort()
-        ordered = hidden.index_select(0, order).float()
-        total = torch.empty(len(order), self.members)
-        start = 0
-        for number, size in enumerate(torch.bincount(group).tolist()):
-            if size:
-                part = slice(start, start + size)
-                torch.mm(ordered[part], self.factors[name][row, number].T, out=total[part])
-                start += size
-        logits = torch.empty_like(total, dtype=torch.int32).index_copy_(0, order, total.to(torch.int32))
+        parts = hidden.index_select(0, order).split(torch.bincount(group, minlength=self.groups).tolist())
+        total = [self.product(part, name, (row, number)) for number, part in enumerate(parts) if len(part)]
+        logits = torch.empty(len(group), self.members, dtype=torch.int32)
+        if total:
+            logits.index_copy_(0, order, torch.cat(total))
         name, row = self.weights.of("bm", stage)
         logits += (getattr(self.weights, name)[row] + _HALF).index_select(0, group)
         return logits.bitwise_right_shift_(WEIGHT_BITS)
 
-    def product(self, inputs: Tensor, factor: str, row: int) -> Tensor:
-        """A matrix product (n, N) int32 of inputs (n, K) int8 with a row of a tensor of matrices."""
+    def product(self, inputs: Tensor, factor: str, row: int | tuple[int, int]) -> Tensor:
+        """A matrix product (n, N) int32 of inputs (n, K) int8 with one of the matrices of a tensor."""
         if self._bytes is not None:
             return torch._int_mm(inputs, self._bytes[factor][row])
         return _product(inputs, self.factors[factor][row])
