@@ -6,8 +6,6 @@ losses. RATE_AWARE (`rate-aware.json`) is charged for bits, FIXED (`fixed-length
     vqcodec train --data PHOTOGRAPHS --recipe benchmarks/fixed-length.json --start b4605443.safetensors --out RUN
     vqcodec release RUN --data PHOTOGRAPHS -o FIXED
 
-The context models behind the committed results learned for 3,500 steps, not the 5,000 of `release`.
-
 Without a price there is nothing that a commitment loss could spare, so its weight is 0.6 there, not 2; and numbers of
 stages are the only way to lower rates, so more crops have fewer than all.
 
