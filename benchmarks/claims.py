@@ -127,9 +127,9 @@ _LOSSES = ("l1", "mse", "coarse", "perceptual", "texture", "commitment", "rate")
 def flatness(hours: float = 2.0, least: float = 0.01) -> Check:
     """How much less the perceptual distance of the validation photographs became in the last hours of training.
 
-    Means over the numbers of stages; the last value of the generator for realism 0, against the smallest that is at
-    least so many hours older. What an adversarial phase does to the other generator is no measure of its training, and
-    neither is what comes of other weights of the losses.
+    Means over the numbers of stages; the last value of encoder and generator learning together, against the smallest that
+    is at least so many hours older. What an adversarial phase does to a generator is no measure of this, and neither is
+    what comes of other weights of the losses.
     """
     recipe = TrainConfig.load(RECIPE)
     rows = []
@@ -137,7 +137,7 @@ def flatness(hours: float = 2.0, least: float = 0.01) -> Check:
         for row in csv.DictReader(file):
             phase, _ = recipe.phase_at(int(row["step"]) - 1)
             distance = fmean(float(row[key]) for key in row if key.startswith("perceptual"))
-            if not phase.adversarial:
+            if phase.train_encoder and not phase.adversarial:
                 rows.append((float(row["hours"]), distance, [getattr(phase, name) for name in _LOSSES]))
     end, last, losses = rows[-1]
     alike = [(hour, distance) for hour, distance, others in rows if others == losses]
