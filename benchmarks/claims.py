@@ -127,9 +127,9 @@ _LOSSES = ("l1", "mse", "coarse", "perceptual", "texture", "commitment", "rate")
 def flatness(hours: float = 2.0, least: float = 0.01) -> Check:
     """How much less the perceptual distance of the validation photographs became in the last hours of training.
 
-    Means over the numbers of stages; the last value of encoder and generator learning together, against the smallest that
-    is at least so many hours older. What an adversarial phase does to a generator is no measure of this, and neither is
-    what comes of other weights of the losses.
+    Means over the numbers of stages; the last value of encoder and generator learning together, against the smallest
+    that is at least so many hours older. What an adversarial phase does to a generator is no measure of this, and
+    neither is what comes of other weights of the losses.
     """
     recipe = TrainConfig.load(RECIPE)
     rows = []
