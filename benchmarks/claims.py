@@ -121,7 +121,7 @@ def bars(curves: Sequence[Curve]) -> list[Check]:
 
 
 # What the perceptual distance is traded against.
-_LOSSES = ("l1", "mse", "coarse", "perceptual", "texture", "commitment", "rate")
+_LOSSES = ("l1", "mse", "coarse", "perceptual", "texture", "lattice", "commitment", "rate")
 
 
 def flatness(hours: float = 2.0, least: float = 0.01) -> Check:

@@ -266,8 +266,9 @@ class ContextState:
         self._later = self._layout = layout(checkerboard(rows, columns), AROUND[-2:], BORDER)
         self._known_maps = self.current
         if weights.own_first:
-            self._layout = layout(interlaced(rows, columns), AROUND_FIRST, BORDER_FIRST)
-            self._layout_narrow = layout(interlaced(rows, columns), AROUND, BORDER)
+            passes = interlaced(rows, columns)
+            self._layout = layout(passes, AROUND_FIRST, BORDER_FIRST)
+            self._layout_narrow = layout(passes, AROUND, BORDER)
             wide = count, rows + 2 * BORDER_FIRST, columns + 2 * BORDER_FIRST
             self._known_maps = torch.zeros(*wide, model.first_embedding.shape[1], dtype=torch.int8)
         elif weights.v0 is not None:

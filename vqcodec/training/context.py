@@ -128,21 +128,24 @@ class FloatContextModel(nn.Module):
     def cost(self, stage: int, hidden: Tensor, indices: Tensor) -> Tensor:
         """Mean cost of indices (n,) in nats, given what the first layer makes of their context (n, H)."""
 
-        def of(name: str) -> Tensor:
-            return getattr(self, name)[stage - 1] if stage else getattr(self, f"first_{name}")[0]
-
         group, member = indices // self.members, indices % self.members
-        hidden = self.activate(hidden @ self.matrix(of("w2")) + self.vector(of("b2")))
-        logits = self.shift(hidden @ self.matrix(of("wg")) + self.vector(of("bg")))
+        hidden = self.activate(hidden @ self.matrix(self.of("w2", stage)) + self.vector(self.of("b2", stage)))
+        logits = self.shift(hidden @ self.matrix(self.of("wg", stage)) + self.vector(self.of("bg", stage)))
         cost = F.cross_entropy(logits / UNIT, group)
-        hidden = self.activate(hidden @ self.matrix(of("w3")) + self.vector(of("e3"))[group])
+        hidden = self.activate(
+            hidden @ self.matrix(self.of("w3", stage)) + self.vector(self.of("e3", stage))[group]
+        )
         # Every group has a matrix of its own.
         order = group.argsort()
         sizes = torch.bincount(group, minlength=self.groups).tolist()
-        matrices = self.round(WEIGHT_ONE * of("wm"), 127)
+        matrices = self.round(WEIGHT_ONE * self.of("wm", stage), 127)
         parts = [part @ matrix.T for part, matrix in zip(hidden[order].split(sizes), matrices, strict=True)]
-        logits = self.shift(torch.cat(parts) + self.vector(of("bm"))[group[order]])
+        logits = self.shift(torch.cat(parts) + self.vector(self.of("bm", stage))[group[order]])
         return cost + F.cross_entropy(logits / UNIT, member[order])
+
+    def of(self, name: str, stage: int) -> Tensor:
+        """What a stage has of a parameter behind the first layer."""
+        return getattr(self, name)[stage - 1] if stage else getattr(self, f"first_{name}")[0]
 
     def of_pass(self, stage: int, which: int) -> tuple[Tensor, Tensor]:
         """Weights for what is known of a stage in one of its passes, and bias."""
@@ -270,8 +273,8 @@ def train_context(
 
 @torch.no_grad()
 def start_from_codewords(context: FloatContextModel, codebooks: Tensor) -> None:
-    """Start the embeddings at the principal components of the codewords (S, K, D), those of the first stage at unit
-    scale: what a codeword looks like tells most of what it stands beside."""
+    """Start the embeddings at the principal components of the codewords (S, K, D), in units of twice the deviation of
+    the first stage's: what a codeword looks like tells most of what it stands beside."""
     first = codebooks[0] - codebooks[0].mean(0)
     axes = torch.linalg.svd(first, full_matrices=False).Vh
     scale = (first @ axes.T).std(0).clamp_min(1e-6)
@@ -292,10 +295,5 @@ def start_from_counts(context: FloatContextModel, data: Tensor) -> None:
     for stage in range(data.shape[1]):
         counts = torch.bincount(data[:, stage].flatten().long(), minlength=groups * members).float() + 1
         counts = counts.view(groups, members)
-        of_group, of_member = (
-            (context.bg[stage - 1], context.bm[stage - 1])
-            if stage
-            else (context.first_bg[0], context.first_bm[0])
-        )
-        of_group.copy_((counts.sum(1) / counts.sum()).log().clamp(-7, 0) + 3)
-        of_member.copy_((counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3)
+        context.of("bg", stage).copy_((counts.sum(1) / counts.sum()).log().clamp(-7, 0) + 3)
+        context.of("bm", stage).copy_((counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3)
