@@ -113,7 +113,7 @@ def release_command(run: Path, data: Sequence[Path], output: Path, realism: floa
 @click.option(
     "--crops",
     type=click.IntRange(min=20),
-    default=12000,
+    default=16000,
     show_default=True,
     help="Pieces of 256x256 pixels to learn from.",
 )
