@@ -45,11 +45,15 @@ def in_tiles(codec: Codec, image: Image.Image, quality: float, tile_log2: int) -
 
 
 def destroyed(data: bytes, tile: int, stage: int = 0) -> bytes:
-    """The file with the bytes of one tile in one stage changed."""
+    """The file with the bytes of one tile in one stage changed.
+
+    The first four of a later stage are left: the last indices of the stage before may be read with them.
+    """
     part = bytes(bitstream.read(data).payload.slice(tile, stage))
     if data.count(part) != 1:
         raise ValueError(f"the {len(part)} bytes of tile {tile}, stage {stage} cannot be found in the file")
-    return data.replace(part, bytes(byte ^ 0xFF for byte in part))
+    kept = 4 if stage else 0
+    return data.replace(part, part[:kept] + bytes(byte ^ 0xFF for byte in part[kept:]))
 
 
 def fills(
