@@ -303,7 +303,7 @@ class Codec:
                 f"{size} bytes cannot be reached: the smallest file takes {len(encode(HIGHEST_PRICE))}"
             )
         if len(data) < (1 - TOLERANCE) * size:
-            text = f"the largest file takes {len(data)} of the {size} bytes asked for"
+            text = f"the largest file within {size} bytes takes {len(data)}"
             warnings.warn(text, LossWarning, stacklevel=3)
         return data
 

@@ -48,8 +48,8 @@ def search(target: int, estimate: Callable[[float], float], encode: Callable[[fl
         encode: makes the file at a price.
 
     Returns:
-        the file, smaller than the target by at most `TOLERANCE` unless even a price of 0 gives less; `None` if even
-        the highest price gives more.
+        the file, smaller than the target by at most `TOLERANCE` unless no price comes so near, or even a price of 0
+        gives less; `None` if even the highest price gives more.
     """
     aim = math.log((1 - TOLERANCE / 2) * target)
     places = np.linspace(*np.log(_RANGE), _ESTIMATES)
@@ -61,10 +61,9 @@ def search(target: int, estimate: Callable[[float], float], encode: Callable[[fl
     def where(size: float) -> float:
         return float(np.interp(-size, -curve, places))
 
-    over: tuple[float, float] | None = (
-        None  # logarithms of price and bytes of the dearest file above the target
-    )
-    under: tuple[float, float] | None = None  # and of the cheapest price below it
+    # Logarithms of price and bytes of the dearest file above the target, and of the cheapest below it.
+    over: tuple[float, float] | None = None
+    under: tuple[float, float] | None = None
     best = None
     place = where(aim)
     for _ in range(_MOST_STEPS):
@@ -76,8 +75,13 @@ def search(target: int, estimate: Callable[[float], float], encode: Callable[[fl
             under, best = point, data
             if len(data) >= (1 - TOLERANCE) * target:
                 return best
-        if place in (least, most) and not (over and under):
+        if place == least and not over:
             break
+        if place == most and not under:
+            best = encode(HIGHEST_PRICE)
+            if len(best) > target:
+                return None
+            under = math.log(HIGHEST_PRICE), math.log(len(best))
         place = where(aim - point[1] + float(np.interp(place, places, curve)))
         if over and under:
             if under[0] - over[0] < 1e-4:
