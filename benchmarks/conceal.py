@@ -44,12 +44,15 @@ def in_tiles(codec: Codec, image: Image.Image, quality: float, tile_log2: int) -
     return bitstream.write(header, codec.coder.encode(parts))
 
 
-def destroyed(data: bytes, tile: int, stage: int = 0) -> bytes:
+def destroyed(data: bytes, tile: int, stage: int = 0, intact: bytes | None = None) -> bytes:
     """The file with the bytes of one tile in one stage changed.
 
     The first four of a later stage are left: the last indices of the stage before may be read with them.
+
+    Args:
+        intact: the file as it was, if `data` is damaged already.
     """
-    part = bytes(bitstream.read(data).payload.slice(tile, stage))
+    part = bytes(bitstream.read(intact or data).payload.slice(tile, stage))
     if data.count(part) != 1:
         raise ValueError(f"the {len(part)} bytes of tile {tile}, stage {stage} cannot be found in the file")
     kept = 4 if stage else 0

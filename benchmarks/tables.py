@@ -195,6 +195,16 @@ def phases_table(_: Sequence[Curve]) -> str:
     return _markdown(["phase", "steps", "hours"], rows)
 
 
+def usage_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of the share of the codewords of every stage that the validation set uses at the end."""
+    last = _rows(MODELS / "photo-validation.csv")[-1]
+    used = [float(share) for name, share in last.items() if name.startswith("used")]
+    return _markdown(
+        ["stage", *(str(stage) for stage in range(1, len(used) + 1))],
+        [["codewords used", *(f"{share:.0%}" for share in used)]],
+    )
+
+
 def _phases() -> list[tuple[str, int, float]]:
     """Name, steps and hours of every phase."""
     last = {
@@ -222,6 +232,7 @@ BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "context": context_table,
     "training": training_sentence,
     "phases": phases_table,
+    "usage": usage_table,
 }
 
 
