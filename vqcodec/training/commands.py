@@ -113,12 +113,12 @@ def release_command(run: Path, data: Sequence[Path], output: Path, realism: floa
 @click.option(
     "--crops",
     type=click.IntRange(min=20),
-    default=16000,
+    default=24000,
     show_default=True,
     help="Pieces of 256x256 pixels to learn from.",
 )
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=5000, show_default=True, help="Steps of the training."
+    "--steps", type=click.IntRange(min=1), default=6000, show_default=True, help="Steps of the training."
 )
 def train_context_command(model: str, data: Sequence[Path], output: Path, crops: int, steps: int) -> None:
     """Give MODEL, a released model or a model file, a context model, for smaller files.

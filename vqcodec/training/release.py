@@ -27,7 +27,7 @@ PRICES = LARGEST_PRICE / 40, LARGEST_PRICE
 
 
 def release(
-    run: Path, out: Path, crops: CropSampler, pool: int = 16000, steps: int = 5000, realism: float = 1.0
+    run: Path, out: Path, crops: CropSampler, pool: int = 24000, steps: int = 6000, realism: float = 1.0
 ) -> bytes:
     """Write the averaged weights of a run as a model file and return its model id.
 
@@ -67,7 +67,7 @@ def release(
     return _save(out, model, planes, steps, notes, realistic)
 
 
-def refit(file: ModelFile, out: Path, crops: CropSampler, pool: int = 16000, steps: int = 5000) -> bytes:
+def refit(file: ModelFile, out: Path, crops: CropSampler, pool: int = 24000, steps: int = 6000) -> bytes:
     """Write a model file again with a new context model, and return its model id. Pictures stay what they are.
 
     Of a model without one, the codewords are put in order, so that it has other indices than before; and if they all
