@@ -19,8 +19,12 @@ PUBLISHED = HERE / "published"
 KODAK = HERE / "results" / "kodak"
 LIKE_PUBLISHED = HERE / "results" / "kodak-like-published"
 PACKAGE = HERE.parent / "vqcodec"
-VALIDATION = PACKAGE / "models" / "photo-validation.csv"
-RECIPE = PACKAGE / "training" / "recipes" / "photo.json"
+# Validation logs with the recipes they follow: that of the released model, and that of encoder and generator learning
+# together for longer, from the end of "distortion 4" on.
+LOGS = (
+    (PACKAGE / "models" / "photo-validation.csv", PACKAGE / "training" / "recipes" / "photo.json"),
+    (PACKAGE / "models" / "photo-longer.csv", HERE / "longer.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -131,14 +135,16 @@ def flatness(hours: float = 2.0, least: float = 0.01) -> Check:
     that is at least so many hours older. What an adversarial phase does to a generator is no measure of this, and
     neither is what comes of other weights of the losses.
     """
-    recipe = TrainConfig.load(RECIPE)
     rows = []
-    with VALIDATION.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            phase, _ = recipe.phase_at(int(row["step"]) - 1)
-            distance = fmean(float(row[key]) for key in row if key.startswith("perceptual"))
-            if phase.train_encoder and not phase.adversarial:
-                rows.append((float(row["hours"]), distance, [getattr(phase, name) for name in _LOSSES]))
+    for log, recipe in LOGS:
+        config = TrainConfig.load(recipe)
+        with log.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                phase, _ = config.phase_at(int(row["step"]) - 1)
+                distance = fmean(float(row[key]) for key in row if key.startswith("perceptual"))
+                if phase.train_encoder and not phase.adversarial:
+                    losses = [getattr(phase, name) for name in _LOSSES]
+                    rows.append((float(row["hours"]), distance, losses))
     end, last, losses = rows[-1]
     alike = [(hour, distance) for hour, distance, others in rows if others == losses]
     before = [distance for hour, distance in alike if hour <= end - hours]

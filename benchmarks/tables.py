@@ -195,6 +195,12 @@ def phases_table(_: Sequence[Curve]) -> str:
     return _markdown(["phase", "steps", "hours"], rows)
 
 
+def flatness_sentence(_: Sequence[Curve]) -> str:
+    """How much the last hours of training still gained, from the checks."""
+    (row,) = (row for row in _rows(KODAK / "checks.csv") if row["what"].startswith("share of the perceptual"))
+    return f"The {row['what'].removesuffix(', not larger')}: {float(row['measured']):.2%} ({row['note']}).\n"
+
+
 def usage_table(_: Sequence[Curve]) -> str:
     """A Markdown table of the share of the codewords of every stage that the validation set uses at the end."""
     last = _rows(MODELS / "photo-validation.csv")[-1]
@@ -232,6 +238,7 @@ BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "context": context_table,
     "training": training_sentence,
     "phases": phases_table,
+    "flatness": flatness_sentence,
     "usage": usage_table,
 }
 
