@@ -125,6 +125,20 @@ def speed_table(_: Sequence[Curve]) -> str:
     return _markdown(["codec", *verbs, "memory, MB"], rows)
 
 
+def earlier_speed_sentence(_: Sequence[Curve]) -> str:
+    """How fast the codec was on a faster machine, and how much faster that is."""
+    earlier = RESULTS / "speed-earlier"
+    (row,) = (row for row in _rows(earlier / "peers.csv") if row["codec"] == "vqcodec")
+    rates = [
+        int(_rows(folder / "rates.csv")[0]["billion products per second"]) for folder in (earlier, SPEED)
+    ]
+    return (
+        f"On a machine with {rates[0] / rates[1]:.1f} times as many products per second, with earlier weights: "
+        f"{row['compress, megapixels per second']} and {row['decompress, megapixels per second']} MP/s "
+        "([`speed-earlier`](benchmarks/results/speed-earlier)).\n"
+    )
+
+
 def savings_table(_: Sequence[Curve]) -> str:
     """A Markdown table of what is saved against fixed-length indices, at equal quality."""
     rows = _rows(RESULTS / "fixed-length.csv")
@@ -232,6 +246,7 @@ BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "kodak": rate_table,
     "kodak-peers": peer_table,
     "speed": speed_table,
+    "speed-earlier": earlier_speed_sentence,
     "fixed-length": savings_table,
     "choices": choices_table,
     "trials": trials_table,
