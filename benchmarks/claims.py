@@ -19,12 +19,8 @@ PUBLISHED = HERE / "published"
 KODAK = HERE / "results" / "kodak"
 LIKE_PUBLISHED = HERE / "results" / "kodak-like-published"
 PACKAGE = HERE.parent / "vqcodec"
-# Validation logs with the recipes they follow: that of the released model, and that of encoder and generator learning
-# together for longer, from the end of "distortion 4" on.
-LOGS = (
-    (PACKAGE / "models" / "photo-validation.csv", PACKAGE / "training" / "recipes" / "photo.json"),
-    (PACKAGE / "models" / "photo-longer.csv", HERE / "longer.json"),
-)
+VALIDATION_LOG = PACKAGE / "models" / "photo-validation.csv"
+RECIPE = PACKAGE / "training" / "recipes" / "photo.json"
 
 
 @dataclass(frozen=True)
@@ -135,16 +131,15 @@ def flatness(hours: float = 2.0, least: float = 0.01) -> Check:
     that is at least so many hours older. What an adversarial phase does to a generator is no measure of this, and
     neither is what comes of other weights of the losses.
     """
+    config = TrainConfig.load(RECIPE)
+    with VALIDATION_LOG.open(newline="", encoding="utf-8") as file:
+        log = list(csv.DictReader(file))
     rows = []
-    for log, recipe in LOGS:
-        config = TrainConfig.load(recipe)
-        with log.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                phase, _ = config.phase_at(int(row["step"]) - 1)
-                distance = fmean(float(row[key]) for key in row if key.startswith("perceptual"))
-                if phase.train_encoder and not phase.adversarial:
-                    losses = [getattr(phase, name) for name in _LOSSES]
-                    rows.append((float(row["hours"]), distance, losses))
+    for row in log:
+        phase, _ = config.phase_at(int(row["step"]) - 1)
+        distance = fmean(float(row[key]) for key in row if key.startswith("perceptual"))
+        if phase.train_encoder and not phase.adversarial:
+            rows.append((float(row["hours"]), distance, [getattr(phase, name) for name in _LOSSES]))
     end, last, losses = rows[-1]
     alike = [(hour, distance) for hour, distance, others in rows if others == losses]
     before = [distance for hour, distance in alike if hour <= end - hours]

@@ -196,9 +196,9 @@ def training_sentence(_: Sequence[Curve]) -> str:
     """How long the released model was trained, from its training log."""
     phases = _phases()
     hours = sum(hours for _, _, hours in phases)
-    name, _, last = phases[-1]
+    last = sum(hours for name, _, hours in phases if name.startswith("adversarial"))
     return (
-        f"These weights saw {hours:.1f} hours of training on two CPU cores, the last {last:.1f} of them {name}; "
+        f"These weights saw {hours:.1f} hours of training on two CPU cores, the last {last:.1f} of them adversarial; "
         "training goes on.\n"
     )
 
@@ -213,6 +213,16 @@ def flatness_sentence(_: Sequence[Curve]) -> str:
     """How much the last hours of training still gained, from the checks."""
     (row,) = (row for row in _rows(KODAK / "checks.csv") if row["what"].startswith("share of the perceptual"))
     return f"The {row['what'].removesuffix(', not larger')}: {float(row['measured']):.2%} ({row['note']}).\n"
+
+
+def grid_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of how much repeats in decoded pictures, at steps of the generator and beside them."""
+    rows = _rows(RESULTS / "grid.csv")
+    periods = [name for name in rows[0] if name.isdigit()]
+    cells = [
+        [row["quality"], row["realism"], *(f"{float(row[name]):.2f}" for name in periods)] for row in rows
+    ]
+    return _markdown(["quality", "realism", *(f"{name} pixels" for name in periods)], cells)
 
 
 def usage_table(_: Sequence[Curve]) -> str:
@@ -255,6 +265,7 @@ BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "phases": phases_table,
     "flatness": flatness_sentence,
     "usage": usage_table,
+    "grid": grid_table,
 }
 
 

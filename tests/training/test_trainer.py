@@ -199,9 +199,17 @@ def test_a_recipe_with_a_misspelt_field_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize("sides", [(128, 192), (64, 64), (48, 80), (16, 16)])
 def test_the_lattice_error_is_of_what_repeats(period, sides):
     torch.manual_seed(0)
-    repeats = [side // period for side in sides]
-    grid = torch.randn(1, 3, period, period).tile(2, 1, *repeats)
-    assert lattice_error(grid).item() == pytest.approx(grid.abs().mean().item(), rel=1e-5)
+    grid = torch.randn(1, 3, period, period).tile(2, 1, *(side // period for side in sides))
+    colour = grid.mean((2, 3), keepdim=True)
+    eights = grid[..., :16, :16].unflatten(2, (2, 8)).unflatten(4, (2, 8)).mean((2, 4))
+    expected = (eights - colour).abs().mean() + (grid - colour).abs().mean()
+    assert lattice_error(grid).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert lattice_error(torch.full((1, 3, *sides), 0.5)).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("sides", [(128, 192), (64, 64), (48, 80)])
+def test_what_does_not_repeat_averages_out_in_the_lattice_error(sides):
+    torch.manual_seed(0)
     noise = torch.randn(2, 3, *sides)
-    cells = min(4, sides[0] // 16) * min(4, sides[1] // 16)
-    assert lattice_error(noise).item() == pytest.approx(noise.abs().mean().item() / cells**0.5, rel=0.1)
+    share = sum((min(8, sides[0] // cell) * min(8, sides[1] // cell)) ** -0.5 for cell in (8, 16))
+    assert lattice_error(noise).item() == pytest.approx(noise.abs().mean().item() * share, rel=0.1)

@@ -27,8 +27,8 @@ class Phase:
         mse: weight of the mean squared error.
         coarse: weight of the mean absolute errors of the picture reduced 4 and 16 times: colours of plain areas,
             which the perceptual distance hardly sees.
-        lattice: weight of the mean absolute error averaged over like pixels of cells of 16 x 16, as one latent makes
-            them (`lattice_error`): texture that repeats from cell to cell, which no other loss minds much.
+        lattice: weight of the mean absolute error averaged over like pixels of cells of 8 x 8 and 16 x 16
+            (`lattice_error`): texture that repeats from cell to cell, which no other loss minds much.
         perceptual: weight of the perceptual distance.
         texture: weight of the distance between local statistics of the same features.
         judged: share of the crops that the perceptual network and the discriminator see. On all of them the former

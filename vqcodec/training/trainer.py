@@ -32,8 +32,9 @@ from vqcodec.weights import ModelFile, load_model
 LOG_EVERY = 50
 # The averaged weights from before the first adversarial phase.
 FIDELITY = "fidelity.pt"
-# Pixels along the edge of what one latent stands for, and cells along the edge of a window of `lattice_error`.
-CELL, CELLS = 16, 4
+# Edges in pixels of the cells of `lattice_error`, and how many cells a window has along each edge.
+LATTICES = (8, 16)
+CELLS = 8
 # Steps between measurements of the scale of the adversarial loss.
 BALANCE_EVERY = 8
 USAGE_ALARM = 0.5
@@ -42,19 +43,23 @@ DISCRIMINATOR_ALARM = (0.02, 1.98)
 
 
 def lattice_error(error: Tensor) -> Tensor:
-    """Mean absolute error of what repeats from cell to cell.
+    """Mean absolute error of what repeats every 8 pixels, and of what repeats every 16, summed.
 
-    Errors are averaged over pixels of the same place in neighbouring cells of 16 x 16. Texture whose strokes lie
-    elsewhere than they should averages out. A grid does not, which a generator without noise likes to draw for texture.
+    Errors are averaged over pixels of the same place in neighbouring cells, and what all pixels of a cell have in
+    common is left out. Texture whose strokes lie elsewhere than they should averages out. A grid does not, which a
+    generator without noise likes to draw for texture.
 
     Args:
-        error: (N, C, h, w), h and w multiples of 16; what is left beyond windows of 4 x 4 cells does not count.
+        error: (N, C, h, w), h and w multiples of 16; what is left beyond windows of 8 x 8 cells does not count.
     """
-    rows, columns = (max(1, side // (CELL * CELLS)) for side in error.shape[2:])
-    down, over = (min(CELLS, side // CELL) for side in error.shape[2:])
-    part = error[..., : rows * down * CELL, : columns * over * CELL]
-    cells = part.reshape(*error.shape[:2], rows, down, CELL, columns, over, CELL)
-    return cells.mean((3, 6)).abs().mean()
+    total = error.new_zeros(())
+    for cell in LATTICES:
+        rows, columns = (max(1, side // (cell * CELLS)) for side in error.shape[2:])
+        down, over = (min(CELLS, side // cell) for side in error.shape[2:])
+        part = error[..., : rows * down * cell, : columns * over * cell]
+        cells = part.reshape(*error.shape[:2], rows, down, cell, columns, over, cell).mean((3, 6))
+        total = total + (cells - cells.mean((3, 5), keepdim=True)).abs().mean()
+    return total
 
 
 def autocast(device: torch.device) -> torch.autocast:
