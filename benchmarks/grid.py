@@ -8,6 +8,7 @@ out from its neighbours, there is a grid. Writes `results/grid.csv`, machine and
 
 import csv
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from vqcodec.evaluation.environment import write_environment
 from vqcodec.usage import photographs_in
 
 RESULTS = Path(__file__).parent / "results"
-# Quality and realism.
-VARIANTS = ((10, 0), (10, 1), (50, 0), (50, 1))
+QUALITIES = (10, 50)
+REALISMS = (0, 1)
+VARIANTS = tuple(product(QUALITIES, REALISMS))
 PERIODS = (3, 4, 5, 7, 8, 9, 15, 16, 17)
 # Cells along each edge of the windows that are averaged over.
 CELLS = 4
@@ -38,10 +40,8 @@ def repeating_variance(pixels: np.ndarray, period: int) -> float:
 
 def variances(codec: Codec, image: Image.Image) -> np.ndarray:
     """Variances at all periods, of the original in the first row and of all variants in the others."""
-    decoded = [
-        codec.decompress(codec.compress(image, quality=quality), realism=realism)
-        for quality, realism in VARIANTS
-    ]
+    packed = [codec.compress(image, quality=quality) for quality in QUALITIES]
+    decoded = [codec.decompress(data, realism=realism) for data, realism in product(packed, REALISMS)]
     return np.array(
         [[repeating_variance(np.asarray(x), period) for period in PERIODS] for x in (image, *decoded)]
     )

@@ -207,7 +207,7 @@ def test_the_lattice_error_is_of_what_repeats(period, sides):
     assert lattice_error(torch.full((1, 3, *sides), 0.5)).item() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("sides", [(128, 192), (64, 64), (48, 80)])
+@pytest.mark.parametrize("sides", [(128, 192), (64, 64), (48, 80), (16, 16)])
 def test_what_does_not_repeat_averages_out_in_the_lattice_error(sides):
     torch.manual_seed(0)
     noise = torch.randn(2, 3, *sides)
