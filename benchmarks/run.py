@@ -15,19 +15,19 @@ from pathlib import Path
 
 import click
 
-from benchmarks.claims import LIKE_PUBLISHED, PUBLISHED, write_checks
-from benchmarks.peers import AvifLikePublished
-from benchmarks.speed import main as speed_command
-from benchmarks.tables import rewrite_pages
+from benchmarks.publish.checks import LIKE_PUBLISHED, PUBLISHED, write_checks
+from benchmarks.publish.pages import rewrite_pages
+from benchmarks.publish.peers import AvifLikePublished
+from benchmarks.speed.speed import main as speed_command
 from vqcodec.evaluation.comparison import BESIDE_PICTURES, Comparison, ComparisonTask, compare_all, spread
 from vqcodec.evaluation.environment import write_environment
 from vqcodec.evaluation.metrics import DEFAULT_METRICS, METRICS
 from vqcodec.evaluation.originals import find_originals
-from vqcodec.evaluation.report import write_all
+from vqcodec.evaluation.report.report import write_all
+from vqcodec.evaluation.report.sheet import contact_sheet
 from vqcodec.evaluation.results import read_curve
 from vqcodec.evaluation.run import evaluate
-from vqcodec.evaluation.sheet import contact_sheet
-from vqcodec.parallel import usable_cores
+from vqcodec.runtime.threads import usable_cores
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from vqcodec import Codec
-from vqcodec.sampling import complete
+from vqcodec.generate.inpaint import complete
 
 
 def main(picture: str, region: str, out: str, seed: str = "0") -> None:
@@ -24,7 +24,7 @@ def main(picture: str, region: str, out: str, seed: str = "0") -> None:
     step = codec.config.downsampling
     mask = np.zeros(planes.shape[1:], bool)
     mask[top // step : -(-(top + height) // step), left // step : -(-(left + width) // step)] = True
-    planes = complete(codec, planes, mask, rng=np.random.default_rng(int(seed)))
+    planes = complete(codec.prior, planes, mask, rng=np.random.default_rng(int(seed)))
     Path(out).write_bytes(codec.pack(planes, image.size))
 
 

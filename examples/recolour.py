@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vqcodec import Codec
 from vqcodec.edit import optimise_latents
-from vqcodec.rate import lagrangian
+from vqcodec.rate import lmbda_of
 
 
 def pixels_of(image: Image.Image) -> Tensor:
@@ -56,7 +56,7 @@ def main(picture: str, example: str, out: str) -> None:
     codec = Codec.load()
     image = Image.open(picture)
     latents = recolour(codec, image, Image.open(example))
-    planes = codec.quantize(latents, lagrangian(80))
+    planes = codec.transform.quantize(latents, lmbda_of(80))
     Path(out).write_bytes(codec.pack(planes, image.size))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vqcodec import Codec
-from vqcodec.sampling import sample
+from vqcodec.generate.inpaint import sample
 
 
 def main(size: str, temperature: str, out: str, seed: str = "0") -> None:
@@ -20,7 +20,7 @@ def main(size: str, temperature: str, out: str, seed: str = "0") -> None:
     width, height = (int(side) for side in size.split("x"))
     step = codec.config.downsampling
     rng = np.random.default_rng(int(seed))
-    planes = sample(codec, -(-height // step), -(-width // step), float(temperature), rng)
+    planes = sample(codec.prior, -(-height // step), -(-width // step), float(temperature), rng)
     Path(out).write_bytes(codec.pack(planes, (width, height)))
 
 

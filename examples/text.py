@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vqcodec import Codec
 from vqcodec.edit import optimise_latents
-from vqcodec.rate import lagrangian
+from vqcodec.rate import lmbda_of
 
 PIECES = 8
 STEPS = 100
@@ -60,7 +60,7 @@ def main(
     codec, image = Codec.load(), Image.open(picture)
     loss = towards(clip, tokens, torch.Generator().manual_seed(0))
     latents = optimise_latents(codec, image, loss, STEPS)
-    planes = codec.quantize(latents, lagrangian(80))
+    planes = codec.transform.quantize(latents, lmbda_of(80))
     Path(out).write_bytes(codec.pack(planes, image.size))
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vqcodec import Codec
 from vqcodec.edit import transplant
-from vqcodec.windows import Box
+from vqcodec.geometry import Box
 
 
 def main(ground: str, sky: str, out: str) -> None:
@@ -22,7 +22,7 @@ def main(ground: str, sky: str, out: str) -> None:
     target = codec.encode(below)
     donor = codec.encode(Image.open(sky).resize(below.size))
     rows, columns = target.shape[1:]
-    planes = transplant(target, donor, Box(0, rows // 2, 0, columns))
+    planes = transplant(target, donor, Box(0, 0, columns, rows // 2))
     Path(out).write_bytes(codec.pack(planes, below.size))
 
 

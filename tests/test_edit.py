@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vqcodec.codec import Codec, default_codec
 from vqcodec.edit import latents_of, optimise_latents, render_latents, transplant
-from vqcodec.rate import lagrangian
-from vqcodec.windows import Box
+from vqcodec.geometry import Box
+from vqcodec.rate import lmbda_of
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
@@ -22,7 +22,7 @@ DATA = Path(__file__).parent / "data"
 def test_a_region_is_taken_over() -> None:
     target = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
     donor = 1000 + np.arange(2 * 6 * 6).reshape(2, 6, 6)
-    out = transplant(target, donor, Box(1, 3, 2, 5), donor_at=(4, 0))
+    out = transplant(target, donor, Box(2, 1, 5, 3), donor_at=(0, 4))
     assert out.dtype == target.dtype
     assert np.array_equal(out[:2, 1:3, 2:5], donor[:, 4:6, 0:3])
     # The donor has no third stage: nothing is added there.
@@ -35,18 +35,18 @@ def test_a_region_is_taken_over() -> None:
 
 def test_a_donor_with_more_stages_brings_them_along() -> None:
     target = np.full((1, 3, 3), 7, np.uint16)
-    out = transplant(target, np.full((2, 3, 3), 9), Box(0, 1, 0, 2))
+    out = transplant(target, np.full((2, 3, 3), 9), Box(0, 0, 2, 1))
     assert out.tolist() == [[[9, 9, 7], [7, 7, 7], [7, 7, 7]], [[9, 9, 0], [0, 0, 0], [0, 0, 0]]]
 
 
 @pytest.mark.parametrize(
     ("region", "donor_at"),
     [
-        (Box(0, 5, 0, 2), None),
-        (Box(-1, 2, 0, 2), None),
-        (Box(2, 2, 0, 2), None),
-        (Box(0, 2, 0, 2), (3, 0)),
-        (Box(0, 4, 0, 4), None),
+        (Box(0, 0, 2, 5), None),
+        (Box(0, -1, 2, 2), None),
+        (Box(0, 2, 2, 2), None),
+        (Box(0, 0, 2, 2), (0, 3)),
+        (Box(0, 0, 4, 4), None),
     ],
 )
 def test_regions_outside_are_refused(region: Box, donor_at: tuple[int, int] | None) -> None:
@@ -81,7 +81,7 @@ def test_a_colour_is_reached_and_survives_quantization(codec: Codec) -> None:
     latents = optimise_latents(codec, image, colour, steps=30)
     assert not latents.requires_grad
     assert all(parameter.grad is None for parameter in codec.model.parameters())
-    after = codec.quantize(latents, lagrangian(100))
+    after = codec.transform.quantize(latents, lmbda_of(100))
     distances = [
         float(np.linalg.norm(np.asarray(codec.decode(planes)).mean((0, 1)) / 127.5 - 1 - wanted.numpy()))
         for planes in (before, after)

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image, ImageFile
 
 import vqcodec.plugin
-from tests.exif import camera_exif
-from tests.icc import rgb_profile
+from tests.support.exif import camera_exif
+from tests.support.icc import rgb_profile
 from vqcodec.codec import default_codec
 from vqcodec.errors import LossWarning, ModelError, TargetError
 

@@ -72,7 +72,7 @@ def test_more_bytes_than_the_largest_file_takes_give_that_and_a_warning():
 def test_codewords_are_chosen_better_than_one_stage_at_a_time(name, price):
     codec = default_codec()
     quantizer = codec.model.quantizer
-    latents = codec.latents(np.asarray(photograph(name))).flatten(0, 1)
+    latents = codec.transform.latents(np.asarray(photograph(name))).flatten(0, 1)
 
     def cost(indices):
         distortion = (latents - quantizer.dequantize(indices)).square().sum(1)

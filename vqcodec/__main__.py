@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line; a Ctrl-C at any time is one line and exit code 130."""
     try:
-        from vqcodec.cli import main as run
+        from vqcodec.cli.main import main as run
 
         run()
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqcodec.codec import Codec
-from vqcodec.windows import Box
+from vqcodec.geometry import Box
 
 
 def transplant(
@@ -24,7 +24,7 @@ def transplant(
         target: (s, h, w) integers.
         donor: (t, h', w') integers of the same model.
         region: where to put it, in latent positions.
-        donor_at: top and left of where to take it from; the same place by default.
+        donor_at: left and top of where to take it from; the same place by default.
 
     Returns:
         (max(s, t), h, w), of the type of `target`.
@@ -32,18 +32,17 @@ def transplant(
     Raises:
         ValueError: the region is not inside both pictures.
     """
-    top, left = donor_at or (region.top, region.left)
-    rows, columns = region.bottom - region.top, region.right - region.left
-    source = Box(top, top + rows, left, left + columns)
+    left, top = donor_at or (region.left, region.top)
+    source = Box.at(left, top, region.width, region.height)
     for box, planes in ((region, target), (source, donor)):
         height, width = planes.shape[1:]
-        if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
-            raise ValueError(f"{tuple(box)} is not inside a picture of {height}x{width} positions")
+        if not box.is_inside(Box(0, 0, width, height)):
+            raise ValueError(f"{box} is not inside a picture of {height}x{width} positions")
     out = np.zeros((max(len(target), len(donor)), *target.shape[1:]), target.dtype)
     out[: len(target)] = target
-    inside = out[:, region.top : region.bottom, region.left : region.right]
+    inside = region.of(out)
     inside[:] = 0
-    inside[: len(donor)] = donor[:, source.top : source.bottom, source.left : source.right]
+    inside[: len(donor)] = source.of(donor)
     return out
 
 
@@ -52,15 +51,15 @@ def optimise_latents(
     start: Image.Image | np.ndarray,
     loss: Callable[[Tensor], Tensor],
     steps: int = 50,
-    rate: float = 0.08,
+    lr: float = 0.08,
 ) -> Tensor:
     """Change the latents of a picture until a loss of the rendered picture is small (as in VQGAN-CLIP, 2022).
 
     The loss may be anything differentiable: a colour, edges, the answer of another network such as CLIP. `Adam`
     changes the latents, the model stays as it is. The whole picture is rendered at once, with gradients: that
-    takes several times the memory of `Codec.render`.
+    takes several times the memory of `Codec.decode`.
 
-    `Codec.quantize` makes indices of the result, and `render_latents` a picture. (Where a Gumbel quantizer
+    `Codec.transform.quantize` makes indices of the result, and `render_latents` a picture. (Where a Gumbel quantizer
     chooses by what its encoder says, there is only the picture.)
 
     Args:
@@ -68,7 +67,7 @@ def optimise_latents(
         start: a picture, or index planes (s, h, w).
         loss: maps the rendered picture (1, 3, f h, f w), about [-1, 1], to one number.
         steps: number of changes.
-        rate: largest change of a latent channel per step, about.
+        lr: largest change of a latent channel per step, about.
 
     Returns:
         latents (h, w, D).
@@ -76,13 +75,16 @@ def optimise_latents(
     planes = codec.encode(start, quality=100) if isinstance(start, Image.Image) else start
     # What was made in inference mode has no gradients; a copy made outside can have them.
     latents = latents_of(codec, planes).clone().requires_grad_()
-    optimiser = torch.optim.Adam([latents], lr=rate)
-    count = torch.tensor([codec.config.stages], device=codec.device)
+    optimiser = torch.optim.Adam([latents], lr=lr)
+    count = torch.tensor([codec.config.stages], device=codec.transform.device)
     # The generator that pictures are rendered with; models with one generator have no realism but 0.
-    decode = codec.networks.blended(codec.realism) if codec.realism else codec.model.decode
+    transform = codec.transform
+    synthesise = (
+        transform.networks.blended(transform.realism) if transform.realism else codec.model.synthesise
+    )
     for _ in range(steps):
         optimiser.zero_grad()
-        loss(decode(latents.permute(2, 0, 1)[None], count)).backward()
+        loss(synthesise(latents.permute(2, 0, 1)[None], count)).backward()
         optimiser.step()
     return latents.detach()
 
@@ -90,7 +92,7 @@ def optimise_latents(
 @torch.inference_mode()
 def latents_of(codec: Codec, planes: np.ndarray) -> Tensor:
     """Latents (h, w, D) of index planes (s, h, w): the sums of their codewords."""
-    indices = torch.from_numpy(planes.astype(np.int64)).to(codec.device).flatten(1).T
+    indices = torch.from_numpy(planes.astype(np.int64)).to(codec.transform.device).flatten(1).T
     return codec.model.quantizer.dequantize(indices).view(*planes.shape[1:], -1)
 
 
@@ -100,12 +102,12 @@ def render_latents(codec: Codec, latents: Tensor, stages: int | None = None) -> 
     step = codec.config.downsampling
     rows, columns = latents.shape[:2]
     out = torch.empty(step * rows, step * columns, 3)
-    for top, left, part in codec.networks.decode(
-        lambda box: latents[box.top : box.bottom, box.left : box.right],
+    for top, left, part in codec.transform.networks.synthesise(
+        lambda box: latents[box.slices],
         rows,
         columns,
         stages or codec.config.stages,
-        codec.realism,
+        codec.transform.realism,
     ):
         out[top : top + part.shape[0], left : left + part.shape[1]] = part.float() / 127.5
     return out

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 import bitstream
-from vqcodec import metadata as meta
+from vqcodec.image import metadata as meta
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from vqcodec.entropy.weights import EIGHT_BIT, ContextWeights
 from vqcodec.errors import ModelError
 from vqcodec.model import FAMILIES, VQGAN, TamingVQGAN
-from vqcodec.model.context import EIGHT_BIT, ContextWeights
 
 DEFAULT_MODEL = "photo"
 FORMAT = "vqcodec-model-1"

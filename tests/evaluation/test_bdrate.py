@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from vqcodec.evaluation.bdrate import bd_rate, value_at
+from vqcodec.evaluation.report.bdrate import bd_rate, value_at
 
 
 @pytest.mark.parametrize(

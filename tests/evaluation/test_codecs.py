@@ -11,9 +11,9 @@ from PIL import Image, JpegImagePlugin, features
 
 import bitstream
 import vqcodec
-from tests.evaluation.pictures import scene
+from tests.support.pictures import scene
 from vqcodec.errors import ModelError, RequestError
-from vqcodec.evaluation.codecs import Codec, load_codec, quality_for_size
+from vqcodec.evaluation.codecs import BenchCodec, load_codec, quality_for_size
 
 PEERS = [
     "jpeg",
@@ -58,10 +58,10 @@ def test_the_codec_of_this_package_says_which_model_it_is(photo: Image.Image) ->
 
 MY_CODEC = """
 from vqcodec.errors import ModelError, RequestError
-from vqcodec.evaluation.codecs import Codec
+from vqcodec.evaluation.codecs import BenchCodec
 from PIL import Image
 
-class Halver(Codec):
+class Halver(BenchCodec):
     name = "halver"
     qualities = (1, 2)
 
@@ -119,7 +119,7 @@ def test_unknown_names_say_what_there_is() -> None:
         load_codec("gif")
 
 
-class Steps(Codec):
+class Steps(BenchCodec):
     """Files of 10, 20, 20, 40 and 80 bytes."""
 
     name = "steps"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.pictures import scene
-from vqcodec.cli import main
+from tests.support.pictures import scene
+from vqcodec.cli.main import main
 
 pytestmark = pytest.mark.skipif(
     not all(find_spec(package) for package in ("matplotlib", "scipy", "stlpips_pytorch")),
@@ -26,10 +26,10 @@ COUNTING_CODEC = '''
 from pathlib import Path
 
 from PIL import Image
-from vqcodec.evaluation.codecs import Codec
+from vqcodec.evaluation.codecs import BenchCodec
 
 
-class Blocks(Codec):
+class Blocks(BenchCodec):
     name = "blocks"
     qualities = (1, 2)
     settings = "version 1"

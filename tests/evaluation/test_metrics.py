@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("pytorch_msssim")
 
-from vqcodec.evaluation.metrics import ms_ssim, psnr
+from vqcodec.evaluation.metrics.distances import ms_ssim, psnr
 
 
 def test_psnr_of_one_grey_level_is_48_13_db() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.evaluation.webdriver import BROWSER, DRIVER, Browser
-from vqcodec.evaluation.codecs import Codec
+from tests.support.webdriver import BROWSER, DRIVER, Browser
+from vqcodec.evaluation.codecs import BenchCodec
 from vqcodec.evaluation.comparison import Comparison, Version, compare
 from vqcodec.evaluation.metrics import Scorer
-from vqcodec.evaluation.page import slider
-from vqcodec.evaluation.report import comparison_page, report
+from vqcodec.evaluation.report.page import slider
+from vqcodec.evaluation.report.report import comparison_page, report
 from vqcodec.evaluation.results import Curve, Point, read_curve
 
 PUBLISHED = Path(__file__).parents[2] / "benchmarks" / "published"
@@ -80,7 +80,7 @@ def test_a_report_holds_curves_rates_and_notes() -> None:
         assert text in page
 
 
-class Sized(Codec):
+class Sized(BenchCodec):
     """A codec whose files have exactly as many bytes as its quality says."""
 
     def __init__(self, name: str, qualities: tuple[int, ...]) -> None:

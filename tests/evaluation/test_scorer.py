@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.evaluation.pictures import scene
+from tests.support.pictures import scene
 from vqcodec.errors import RequestError
 from vqcodec.evaluation.extras import MissingExtraError, require
 from vqcodec.evaluation.metrics import METRICS, Scorer, to_tensor
-from vqcodec.evaluation.stlpips import STLPIPS
+from vqcodec.evaluation.metrics.stlpips import STLPIPS
 
 NEEDED = {
     "psnr": "torch",

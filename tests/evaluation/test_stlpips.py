@@ -8,7 +8,7 @@ import torch
 if find_spec("stlpips_pytorch") is None:
     pytest.skip("stlpips-pytorch, which holds the weights, is not installed", allow_module_level=True)
 
-from vqcodec.evaluation.stlpips import STLPIPS
+from vqcodec.evaluation.metrics.stlpips import STLPIPS
 
 
 def waves() -> torch.Tensor:

@@ -22,10 +22,10 @@ def test_a_grown_network_computes_the_same() -> None:
     grown.load_state_dict(grow(released.state_dict(), before, after))
     pictures = 2 * torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) - 1
     with torch.no_grad():
-        latents = released.encode(pictures)
-        torch.testing.assert_close(grown.encode(pictures), latents)
+        latents = released.analyse(pictures)
+        torch.testing.assert_close(grown.analyse(pictures), latents)
         stages = torch.tensor([5])
-        torch.testing.assert_close(grown.decode(latents, stages), released.decode(latents, stages))
+        torch.testing.assert_close(grown.synthesise(latents, stages), released.synthesise(latents, stages))
     assert sum(map(torch.numel, grown.parameters())) > sum(map(torch.numel, released.parameters()))
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from tests.evaluation.pictures import scene
-from tests.taming.reference import Published
-from tests.taming.test_import import SMALL, imported
+from tests.support.pictures import scene
+from tests.tools.reference import Published
+from tests.tools.test_taming import SMALL, imported
 from vqcodec.codec import Codec
-from vqcodec.coding import ContextCoder, TableCoder
+from vqcodec.entropy.coders import ContextCoder, TableCoder
 from vqcodec.errors import ModelError
 from vqcodec.model import VQGAN, ModelConfig
 from vqcodec.training.commands import train_context_command
@@ -54,22 +54,22 @@ GUMBEL = Published(8192, 16, 16, 32, (1, 1, 1, 1, 1), (16,), gumbel=True, num_re
 def test_an_imported_model_makes_smaller_files(config: Published, photographs: Path, tmp_path: Path) -> None:
     path = imported(tmp_path, config)
     plain, codec = Codec.load(path), Codec.load(trained(path, photographs))
-    assert isinstance(plain.coder, TableCoder)
-    assert isinstance(codec.coder, ContextCoder)
-    assert codec.coder.model.groups * codec.coder.model.members == config.n_embed
+    assert isinstance(plain.packing.coder, TableCoder)
+    assert isinstance(codec.packing.coder, ContextCoder)
+    assert codec.packing.coder.model.groups * codec.packing.coder.model.members == config.n_embed
     picture = scene(200, 120, seed=5)
     data = codec.compress(picture, quality=100)
     planes = codec.unpack(data)
     assert len(data) < 0.9 * len(plain.compress(picture, quality=100))
-    assert codec.bits(planes).sum() / 8 == pytest.approx(len(data), abs=40)
+    assert codec.packing.bits(planes).sum() / 8 == pytest.approx(len(data), abs=40)
     with pytest.raises(ModelError, match="made with model"):
         plain.decompress(data)
 
     # The nearest codewords are the same ones under other numbers, and so are the pictures.
-    latents = plain.latents(np.asarray(picture))
-    before, after = plain.quantize(latents, 0), codec.quantize(latents, 0)
+    latents = plain.transform.latents(np.asarray(picture))
+    before, after = plain.transform.quantize(latents, 0), codec.transform.quantize(latents, 0)
     assert not np.array_equal(before, after)
-    assert np.array_equal(plain.render(before), codec.render(after))
+    assert np.array_equal(plain.transform.render(before), codec.transform.render(after))
 
 
 def test_a_model_of_this_family_is_given_another_context_model(photographs: Path, tmp_path: Path) -> None:

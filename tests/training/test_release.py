@@ -12,9 +12,10 @@ from PIL import Image
 
 from tests.training.test_trainer import DATA, RECIPE
 from vqcodec.codec import Codec
+from vqcodec.image.find import pictures_below
 from vqcodec.model import VQGAN
 from vqcodec.training.config import Phase, TrainConfig
-from vqcodec.training.data import CropSampler, find_images
+from vqcodec.training.data import CropSampler
 from vqcodec.training.release import release
 from vqcodec.training.trainer import FIDELITY, Trainer
 from vqcodec.weights import load_model
@@ -24,7 +25,7 @@ DISTORTION = replace(RECIPE, phases=(Phase("rate-aware", 6, crop=32, batch=4, ra
 
 @pytest.fixture(scope="module")
 def crops() -> CropSampler:
-    return CropSampler(find_images([DATA]))
+    return CropSampler(pictures_below(DATA))
 
 
 def train_and_release(
@@ -69,7 +70,7 @@ def test_after_an_adversarial_phase_both_generators_are_released(crops: CropSamp
 
     # Realism blends the weights of both; without being asked, it is what was chosen at the release.
     codec = Codec(file, dtype=torch.float32)
-    assert codec.realism == 0.25
+    assert codec.transform.realism == 0.25
     planes = np.random.default_rng(0).integers(0, 16, (3, 5, 7))
     first, blend, second = (codec.decode(planes, realism=share) for share in (0, 0.25, 1))
     assert first.tobytes() != blend.tobytes() != second.tobytes()

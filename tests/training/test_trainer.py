@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from vqcodec.image.find import pictures_below
 from vqcodec.model import ModelConfig
 from vqcodec.training.config import Phase, TrainConfig
-from vqcodec.training.data import CropSampler, find_images
+from vqcodec.training.data import CropSampler
 from vqcodec.training.trainer import Trainer, lattice_error
 from vqcodec.training.validation import Validator
 from vqcodec.weights import find_model, load_model
@@ -46,7 +47,7 @@ RECIPE = TrainConfig(
 
 @pytest.fixture(scope="module")
 def crops() -> CropSampler:
-    return CropSampler(find_images([DATA]))
+    return CropSampler(pictures_below(DATA))
 
 
 def test_a_resumed_run_equals_one_that_went_through(crops, tmp_path):

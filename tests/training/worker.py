@@ -14,10 +14,11 @@ import torch.distributed as dist
 from torch import nn
 
 from tests.training.test_trainer import DATA, RECIPE
+from vqcodec.image.find import pictures_below
 from vqcodec.model.quantizer import ResidualVectorQuantizer
 from vqcodec.training import distributed
 from vqcodec.training.codebook import CodebookLearner
-from vqcodec.training.data import CropSampler, find_images
+from vqcodec.training.data import CropSampler
 from vqcodec.training.trainer import Trainer
 
 
@@ -55,7 +56,7 @@ class one_process:  # noqa: N801 - reads like a statement
 
 
 def main(run: Path, steps: int) -> None:
-    trainer = Trainer(RECIPE, CropSampler(find_images([DATA])), None, run)
+    trainer = Trainer(RECIPE, CropSampler(pictures_below(DATA)), None, run)
     assert distributed.size() == 2
     check_codebook_learning()
     for _ in range(steps):

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
+from vqcodec.cli.output import replacing
 from vqcodec.errors import RequestError, WriteError
 from vqcodec.evaluation.codecs import CODECS
 from vqcodec.evaluation.comparison import BESIDE_PICTURES, ComparisonTask, compare_all, spread
 from vqcodec.evaluation.metrics import DEFAULT_METRICS, METRICS
 from vqcodec.evaluation.originals import Original, find_originals, read_image
-from vqcodec.evaluation.report import comparison_page, write_all
+from vqcodec.evaluation.report.report import comparison_page, write_all
 from vqcodec.evaluation.results import read_curve
 from vqcodec.evaluation.run import evaluate
-from vqcodec.output import replacing
-from vqcodec.parallel import usable_cores
+from vqcodec.runtime.threads import usable_cores
 
 
 class _List(click.ParamType):

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from vqcodec.evaluation.codecs import Codec, load_codec, quality_for_size
+from vqcodec.evaluation.codecs import BenchCodec, load_codec, quality_for_size
 from vqcodec.evaluation.metrics import Scorer
 from vqcodec.evaluation.originals import Original, read_image
 from vqcodec.evaluation.pool import in_processes
@@ -53,7 +53,9 @@ class Comparison:
     versions: tuple[Version, ...]
 
 
-def compare(name: str, image: Image.Image, codecs: Sequence[Codec], bpp: float, scorer: Scorer) -> Comparison:
+def compare(
+    name: str, image: Image.Image, codecs: Sequence[BenchCodec], bpp: float, scorer: Scorer
+) -> Comparison:
     """Compress a picture to a rate with the first codec, and to no fewer bytes with each of the others.
 
     The first codec gets the largest file within the rate, or its smallest; each other one the smallest file

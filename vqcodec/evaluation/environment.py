@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from vqcodec import __version__
-from vqcodec.parallel import usable_cores
+from vqcodec.runtime.threads import usable_cores
 
 _PACKAGES = ("torch", "numpy", "pillow", "constriction", "pillow-jxl-plugin", "pytorch-msssim", "ssimulacra2")
 _PACKAGES += ("stlpips-pytorch", "compressai")

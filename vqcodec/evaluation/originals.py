@@ -8,10 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from vqcodec import image as images
 from vqcodec.errors import ImageError, LossWarning, RequestError
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+from vqcodec.image.find import files_below, readable_suffixes
+from vqcodec.image.picture import read
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def read_image(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             # All codecs get the same pixels, whatever the file had beside them.
             warnings.simplefilter("ignore", LossWarning)
-            picture = images.read(path, keep_metadata=False)
+            picture = read(path, keep_metadata=False)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     return Image.fromarray(picture.pixels)
@@ -57,10 +56,10 @@ def find_originals(places: Sequence[Path]) -> list[Original]:
         RequestError: two have the same name.
     """
     paths: dict[str, Path] = {}
+    suffixes = readable_suffixes()
     for place in places:
         place = place.resolve()
-        inside = (path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
-        for path in inside if place.is_dir() else [place]:
+        for path in files_below(place, suffixes) if place.is_dir() else [place]:
             name = path.relative_to(place.parent).as_posix()
             if paths.setdefault(name, path) != path:
                 raise RequestError(f"{paths[name]} and {path} would both be called {name}")

@@ -13,14 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 from vqcodec.errors import RequestError
-from vqcodec.evaluation.codecs import Codec, load_codec
+from vqcodec.evaluation.codecs import BenchCodec, load_codec
 from vqcodec.evaluation.environment import write_environment
 from vqcodec.evaluation.metrics import KID, METRICS, Reference, Scorer
+from vqcodec.evaluation.metrics.kid import PatchFeatures, kernel_distance
 from vqcodec.evaluation.originals import Original, read_image
 from vqcodec.evaluation.pool import in_processes
-from vqcodec.evaluation.realism import PatchFeatures, kernel_distance
 from vqcodec.evaluation.results import Curve, Point, ResultsFile, Row, mean_curves, write_curve, write_means
-from vqcodec.processor import native_bfloat16
+from vqcodec.runtime.device import native_bfloat16
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def evaluate(
     return curves
 
 
-def _is_done(task: Task, codec: Codec, row: Row | None) -> bool:
+def _is_done(task: Task, codec: BenchCodec, row: Row | None) -> bool:
     """Whether an earlier run measured the same picture with the same codec, and all metrics that apply."""
     if row is None or (row.pixels, row.settings) != (task.original.pixels, codec.settings):
         return False

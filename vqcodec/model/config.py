@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from typing import Self
+
+
+class Shape(Protocol):
+    """What coders need to know of a model, of whatever family.
+
+    Attributes:
+        stages: quantizer stages S.
+        codebook_size: codewords per stage K.
+        latent_dim: channels D of the quantized latents.
+        downsampling: edge in pixels of the picture area that one latent position stands for.
+    """
+
+    @property
+    def stages(self) -> int: ...
+    @property
+    def codebook_size(self) -> int: ...
+    @property
+    def latent_dim(self) -> int: ...
+    @property
+    def downsampling(self) -> int: ...
 
 
 class Config:

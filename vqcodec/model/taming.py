@@ -113,11 +113,11 @@ class TamingVQGAN(nn.Module):
         self.window_area = 768 * 512 // config.downsampling**2
         self.halo = 64 // config.downsampling
 
-    def encode(self, pictures: Tensor) -> Tensor:
+    def analyse(self, pictures: Tensor) -> Tensor:
         """Map pictures (N, 3, fh, fw) in [-1, 1] to latents (N, D, h, w); f is `config.downsampling`."""
         return self.quant_conv(self.encoder(pictures.contiguous())).float() / self.latent_rms
 
-    def decode(self, latents: Tensor, stages: Tensor | None = None) -> Tensor:
+    def synthesise(self, latents: Tensor, stages: Tensor | None = None) -> Tensor:
         """Render latents (N, D, h, w); pictures as in `encode`. `stages` is always 1."""
         return self.decoder(self.post_quant_conv((latents * self.latent_rms).contiguous()))
 

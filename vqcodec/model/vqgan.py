@@ -54,10 +54,10 @@ class VQGAN(nn.Module):
         second = generator[0] + generator[1] / 2 + (generator[2] + 1) / 4
         return 1 + math.ceil(max(first, second))
 
-    def encode(self, pictures: Tensor) -> Tensor:
+    def analyse(self, pictures: Tensor) -> Tensor:
         """Map pictures (N, 3, 16h, 16w) in [-1, 1] to latents (N, D, h, w) of about unit scale."""
         return self.encoder(pictures).float() / self.latent_rms
 
-    def decode(self, latents: Tensor, stages: Tensor) -> Tensor:
-        """Render latents (N, D, h, w) made from `stages` (N,) int64 stages; pictures as in `encode`."""
+    def synthesise(self, latents: Tensor, stages: Tensor) -> Tensor:
+        """Render latents (N, D, h, w) made from `stages` (N,) int64 stages; pictures as in `analyse`."""
         return self.generator(latents, stages)

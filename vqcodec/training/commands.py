@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
+from vqcodec.image.find import pictures_below
 from vqcodec.training.config import TrainConfig
-from vqcodec.training.data import CropSampler, find_images
+from vqcodec.training.data import CropSampler
 from vqcodec.weights import load_model
 
 RECIPE = Path(__file__).parent / "recipes" / "photo.json"
@@ -75,11 +76,11 @@ def train_command(
         from vqcodec.training.validation import Validator
 
         config = TrainConfig.load(recipe)
-        photographs = find_images(data)
+        photographs = pictures_below(*data)
         if val is None:
             photographs, validation = hold_out(photographs)
         else:
-            validation = find_images([val])
+            validation = pictures_below(val)
         crops = CropSampler(photographs)
         counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= config.model.stages]
         validator = Validator(validation, stages=counts) if validation else None
@@ -102,7 +103,7 @@ def release_command(run: Path, data: Sequence[Path], output: Path, realism: floa
     with _faults():
         from vqcodec.training.release import release
 
-        model_id = release(run, output, CropSampler(find_images(data)), realism=realism)
+        model_id = release(run, output, CropSampler(pictures_below(*data)), realism=realism)
     click.echo(f"{output}: model {model_id.hex()}")
 
 
@@ -130,7 +131,7 @@ def train_context_command(model: str, data: Sequence[Path], output: Path, crops:
         from vqcodec.training.release import refit
 
         file = load_model(model)
-        model_id = refit(file, output, CropSampler(find_images(data)), crops, steps)
+        model_id = refit(file, output, CropSampler(pictures_below(*data)), crops, steps)
     notes = load_model(output).notes
     click.echo(
         f"{output}: model {model_id.hex()}, {notes['bits_context']} bits per latent position "

@@ -10,24 +10,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vqcodec.model import VQGAN, TamingVQGAN
-from vqcodec.model.context import (
-    ACTIVATION_MAX,
+from vqcodec.entropy.layers import ContextLayers
+from vqcodec.entropy.passes import (
     AROUND,
     AROUND_FIRST,
     BORDER,
     BORDER_FIRST,
-    EIGHT_BIT,
     NEAREST,
     NEIGHBOURHOOD,
+    checkerboard,
+    interlaced,
+    patches,
+)
+from vqcodec.entropy.weights import (
+    ACTIVATION_MAX,
+    EIGHT_BIT,
     UNIT,
     WEIGHT_BITS,
     ContextWeights,
-    _patches,
-    checkerboard,
-    interlaced,
+    row_of,
     split,
 )
+from vqcodec.model import VQGAN, TamingVQGAN
 from vqcodec.training.data import CropSampler
 
 WEIGHT_ONE = 1 << WEIGHT_BITS
@@ -43,8 +47,8 @@ class Sizes:
     first_hidden: int = 128
 
 
-class FloatContextModel(nn.Module):
-    """The context model with real-valued weights, in the units of the integer one in `vqcodec.model.context`.
+class FloatContextModel(nn.Module, ContextLayers):
+    """The context model with real-valued weights, in the units of the integer one.
 
     With `rounding` every weight and activation is rounded as the integers will be, and the gradient passes
     through (straight-through estimator); without, it is the float model that the integer one is measured against.
@@ -93,74 +97,46 @@ class FloatContextModel(nn.Module):
     def bits(self, planes: Tensor) -> Tensor:
         """Bits of every index: planes (N, S, h, w) int64 to (S,) bits per position."""
         count, stages, rows, columns = planes.shape
-        before = F.pad(torch.zeros(count, rows, columns, self.embedding.shape[-1]), (0, 0) + 4 * (BORDER,))
+        channels = self.embedding.shape[-1]
+        before = planes.new_zeros(
+            count, rows + 2 * BORDER, columns + 2 * BORDER, channels, dtype=torch.float32
+        )
         result = []
         for stage in range(stages):
             plane = planes[:, stage]
+            added = _framed(self._round(UNIT * self.embedding[stage], 127)[plane], BORDER)
             if stage:
-                passes, around, border, embedding = checkerboard(rows, columns), AROUND[-2:], BORDER, None
+                passes, around, border, own = checkerboard(rows, columns), AROUND, BORDER, added
             else:
                 passes, around, border = interlaced(rows, columns), AROUND_FIRST, BORDER_FIRST
-                embedding = self.first_embedding[0]
-            added = F.pad(self.round(UNIT * self.embedding[stage], 127)[plane], (0, 0) + 4 * (BORDER,))
-            current = added
-            if embedding is not None:
-                current = F.pad(self.round(UNIT * embedding, 127)[plane], (0, 0) + 4 * (border,))
+                own = _framed(self._round(UNIT * self.first_embedding[0], 127)[plane], border)
             parts = []
             for which, positions in enumerate(passes):
-                matrix, bias = self.of_pass(stage, which)
-                total = self.vector(bias)
+                known = None
                 if which:
-                    known = _patches(current, around[which], border).view(count, rows * columns, -1)
-                    total = known[:, positions] @ self.matrix(matrix) + total
-                parts.append(total.expand(count, len(positions), -1))
+                    known = patches(own, around[which], border).view(count, rows * columns, -1)[:, positions]
+                parts.append(self.of_own_stage(stage, which, known).expand(count, len(positions), -1))
             order = torch.cat(passes).argsort()
             total = torch.cat(parts, 1)[:, order].flatten(0, 1)
             if stage:
-                context = _patches(before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD, BORDER)
-                total = total + context @ self.matrix(self.w1[stage - 1])
-            result.append(self.cost(stage, self.activate(total), plane.flatten()) / np.log(2))
+                context = patches(before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD, BORDER)
+                total = total + self.of_stages_before(stage, context)
+            result.append(self._cost(stage, self.hidden(stage, total), plane.flatten()) / np.log(2))
             before = before + added
         return torch.stack(result)
 
-    def cost(self, stage: int, hidden: Tensor, indices: Tensor) -> Tensor:
-        """Mean cost of indices (n,) in nats, given what the first layer makes of their context (n, H)."""
-
+    def _cost(self, stage: int, hidden: Tensor, indices: Tensor) -> Tensor:
+        """Mean cost of indices (n,) in nats, given the activations (n, H) of their context."""
         group, member = indices // self.members, indices % self.members
-        hidden = self.activate(hidden @ self.matrix(self.of("w2", stage)) + self.vector(self.of("b2", stage)))
-        logits = self.shift(hidden @ self.matrix(self.of("wg", stage)) + self.vector(self.of("bg", stage)))
-        cost = F.cross_entropy(logits / UNIT, group)
-        hidden = self.activate(
-            hidden @ self.matrix(self.of("w3", stage)) + self.vector(self.of("e3", stage))[group]
-        )
-        # Every group has a matrix of its own.
-        order = group.argsort()
-        sizes = torch.bincount(group, minlength=self.groups).tolist()
-        matrices = self.round(WEIGHT_ONE * self.of("wm", stage), 127)
-        parts = [part @ matrix.T for part, matrix in zip(hidden[order].split(sizes), matrices, strict=True)]
-        logits = self.shift(torch.cat(parts) + self.vector(self.of("bm", stage))[group[order]])
+        cost = F.cross_entropy(self.group_logits(stage, hidden) / UNIT, group)
+        logits, order = self.member_logits(stage, hidden, group)
         return cost + F.cross_entropy(logits / UNIT, member[order])
 
-    def of(self, name: str, stage: int) -> Tensor:
-        """What a stage has of a parameter behind the first layer."""
-        return getattr(self, name)[stage - 1] if stage else getattr(self, f"first_{name}")[0]
+    def product(self, inputs: Tensor, name: str, row: int | tuple[int, int]) -> Tensor:
+        return inputs @ self._round(WEIGHT_ONE * getattr(self, name)[row], 127).T
 
-    def of_pass(self, stage: int, which: int) -> tuple[Tensor, Tensor]:
-        """Weights for what is known of a stage in one of its passes, and bias."""
-        if stage == 0:
-            return self.first_v1[which - 1], self.first_b1[which]
-        return self.v1[stage - 1], self.b1[stage - 1, which]
-
-    def round(self, value: Tensor, limit: int | None = None) -> Tensor:
-        if limit is not None:
-            value = value.clamp(-limit, limit)
-        return value + (value.round() - value).detach() if self.rounding else value
-
-    def matrix(self, weight: Tensor) -> Tensor:
-        return self.round(WEIGHT_ONE * weight, 127).T
-
-    def vector(self, bias: Tensor) -> Tensor:
-        return self.round(UNIT * WEIGHT_ONE * bias)
+    def bias(self, name: str, row: int | tuple[int, int]) -> Tensor:
+        return self._round(UNIT * WEIGHT_ONE * getattr(self, name)[row])
 
     def shift(self, total: Tensor) -> Tensor:
         value = total / WEIGHT_ONE
@@ -168,8 +144,13 @@ class FloatContextModel(nn.Module):
             return value
         return value + ((value + 0.5).floor() - value).detach()
 
-    def activate(self, total: Tensor) -> Tensor:
-        return self.shift(total).clamp(0, ACTIVATION_MAX)
+    def clamp(self, values: Tensor) -> Tensor:
+        return values.clamp(0, ACTIVATION_MAX)
+
+    def _round(self, value: Tensor, limit: int | None = None) -> Tensor:
+        if limit is not None:
+            value = value.clamp(-limit, limit)
+        return value + (value.round() - value).detach() if self.rounding else value
 
     @torch.no_grad()
     def export(self) -> ContextWeights:
@@ -186,13 +167,17 @@ class FloatContextModel(nn.Module):
         return ContextWeights(**tensors)
 
 
+def _framed(maps: Tensor, border: int) -> Tensor:
+    return F.pad(maps, (0, 0) + 4 * (border,))
+
+
 @torch.no_grad()
-def index_planes(model: VQGAN | TamingVQGAN, pictures: Tensor, prices: Tensor) -> Tensor:
-    """Index planes (N, S, h, w) of pictures (N, 3, f h, f w), each at its own price of a bit (N,)."""
-    latents = model.encode(pictures.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
+def index_planes(model: VQGAN | TamingVQGAN, pictures: Tensor, lmbdas: Tensor) -> Tensor:
+    """Index planes (N, S, h, w) of pictures (N, 3, f h, f w), each at its own lambda (N,)."""
+    latents = model.analyse(pictures.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
     chosen = [
-        model.quantizer.choose(picture.flatten(0, 1), float(price))
-        for picture, price in zip(latents, prices, strict=True)
+        model.quantizer.choose(picture.flatten(0, 1), float(lmbda))
+        for picture, lmbda in zip(latents, lmbdas, strict=True)
     ]
     return torch.stack(chosen).view(*latents.shape[:3], -1).permute(0, 3, 1, 2)
 
@@ -200,18 +185,18 @@ def index_planes(model: VQGAN | TamingVQGAN, pictures: Tensor, prices: Tensor) -
 def index_pool(
     model: VQGAN | TamingVQGAN,
     crops: CropSampler,
-    prices: tuple[float, float] | None,
+    lmbdas: tuple[float, float] | None,
     count: int,
     seed: int = 0,
 ) -> Tensor:
-    """Index planes (count, S, 256/f, 256/f) of random crops at random prices of a bit, in the smallest integers.
+    """Index planes (count, S, 256/f, 256/f) of random crops at random lambdas, in the smallest integers.
 
     Args:
         model: the network.
         crops: source of 256 x 256 crops.
-        prices: least and largest, drawn log-uniformly, and none for every eighth crop; or none at all.
+        lmbdas: least and largest, drawn log-uniformly, and none for every eighth crop; or none at all.
         count: number of crops.
-        seed: of crops and prices.
+        seed: of crops and lambdas.
     """
     rng = np.random.default_rng(seed)
     dtype = torch.int16 if model.config.codebook_size <= 1 << 15 else torch.int32
@@ -219,8 +204,8 @@ def index_pool(
     for start in tqdm(range(0, count, 8), desc="encoding crops", unit="batch", disable=None):
         size = min(8, count - start)
         drawn = np.zeros(size)
-        if prices:
-            drawn = np.exp(rng.uniform(*np.log(prices), size)) * (rng.random(size) >= 0.125)
+        if lmbdas:
+            drawn = np.exp(rng.uniform(*np.log(lmbdas), size)) * (rng.random(size) >= 0.125)
         pictures = crops.batch(rng, size, 256)
         planes.append(index_planes(model, pictures, torch.from_numpy(drawn).float()).to(dtype))
     return torch.cat(planes)
@@ -290,7 +275,12 @@ def start_from_counts(context: FloatContextModel, data: Tensor) -> None:
     """Start the output biases at the logarithms of the plain frequencies."""
     groups, members = context.groups, context.members
     for stage in range(data.shape[1]):
+
+        def of(name: str, stage: int = stage) -> Tensor:
+            name, row = row_of(name, stage)
+            return getattr(context, name)[row]
+
         counts = torch.bincount(data[:, stage].flatten().long(), minlength=groups * members).float() + 1
         counts = counts.view(groups, members)
-        context.of("bg", stage).copy_((counts.sum(1) / counts.sum()).log().clamp(-7, 0) + 3)
-        context.of("bm", stage).copy_((counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3)
+        of("bg").copy_((counts.sum(1) / counts.sum()).log().clamp(-7, 0) + 3)
+        of("bm").copy_((counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,20 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-
-
-def find_images(folders: Sequence[Path]) -> list[Path]:
-    """All image files below the folders, sorted by path, without duplicates."""
-    found = {
-        Path(parent) / name
-        for folder in folders
-        for parent, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in SUFFIXES
-    }
-    return sorted(found)
 
 
 def load_rgb(path: Path, max_side: int | None = None) -> Image.Image:

@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqcodec.entropy.weights import split
 from vqcodec.model import VQGAN, ModelConfig, TamingVQGAN
-from vqcodec.model.context import split
 from vqcodec.model.quantizer import rate_context
-from vqcodec.rate import LARGEST_PRICE
+from vqcodec.rate import LARGEST_LMBDA
 from vqcodec.training.context import FloatContextModel, index_pool, train_context
 from vqcodec.training.data import CropSampler
 from vqcodec.training.trainer import FIDELITY
 from vqcodec.weights import ModelFile, frequencies, save_model
 
-# Added to every count, so that a codeword that the sample happened to miss is not priced out.
+# Added to every count, so that a codeword that the sample happened to miss keeps a bounded cost.
 PRIOR = 0.5
-# Range of the prices of a bit that context models learn at.
-PRICES = LARGEST_PRICE / 40, LARGEST_PRICE
+# Range of lambda that context models learn at.
+LMBDAS = LARGEST_LMBDA / 40, LARGEST_LMBDA
 
 
 def release(
@@ -60,7 +60,7 @@ def release(
         {key: value.to(model.stored_as).float() for key, value in model.state_dict().items()}
     )
     charged = any(phase["rate"] for phase in state["config"]["phases"])
-    planes = index_pool(model, crops, PRICES if charged else None, pool)
+    planes = index_pool(model, crops, LMBDAS if charged else None, pool)
     notes = {"steps": str(state["step"]), "hours": f"{state['seconds'] / 3600:.2f}"}
     if realistic:
         notes["realism"] = f"{realism:g}"
@@ -70,8 +70,8 @@ def release(
 def refit(file: ModelFile, out: Path, crops: CropSampler, pool: int = 24000, steps: int = 6000) -> bytes:
     """Write a model file again with a new context model, and return its model id. Pictures stay what they are.
 
-    Of a model without one, the codewords are put in order, so that it has other indices than before; and if they all
-    cost the same so far, how often they are chosen is counted, so that there is something to choose between.
+    A model without a context model gets its codewords sorted first, so its indices change. If all of them cost the same
+    so far, count how often each is chosen.
 
     Args:
         file: what `load_model` returned; its model is changed.
@@ -84,7 +84,7 @@ def refit(file: ModelFile, out: Path, crops: CropSampler, pool: int = 24000, ste
         planes = index_pool(file.model, crops, None, max(1, pool // 4))
         tables = frequencies(count_contexts(planes, file.model.config.codebook_size) + PRIOR)
         quantizer.bits.copy_(16 - torch.from_numpy(tables.astype(np.float32)).log2())
-    planes = index_pool(file.model, crops, PRICES, pool)
+    planes = index_pool(file.model, crops, LMBDAS, pool)
     notes = {key: value for key, value in file.notes.items() if key in ("steps", "hours", "realism")}
     return _save(out, file.model, planes, steps, notes, file.realistic)
 

@@ -226,7 +226,7 @@ class Trainer:
             commitment = (flat - chosen).square().mean()
             flat = flat + (chosen - flat).detach()
         with autocast(self.device):
-            decoded = self.model.decode(flat.view_as(latents).permute(0, 3, 1, 2), stages).float()
+            decoded = self.model.synthesise(flat.view_as(latents).permute(0, 3, 1, 2), stages).float()
 
         error = decoded - pictures
         l1, mse = error.abs().mean(), error.square().mean()

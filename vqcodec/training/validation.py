@@ -47,7 +47,7 @@ class Validator:
         for pictures in self.pictures.split(4):
             pictures = pictures.to(device, memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16):
-                latents = model.encode(pictures)
+                latents = model.analyse(pictures)
             n, dim, height, width = latents.shape
             quantized = model.quantizer.quantize(latents.permute(0, 2, 3, 1).reshape(-1, dim))
             indices.append(quantized.indices)
@@ -55,7 +55,7 @@ class Validator:
             for count in self.stages:
                 partial = quantized.partial[count - 1].view(n, height, width, dim).permute(0, 3, 1, 2)
                 with torch.autocast(device.type, torch.bfloat16):
-                    decoded = model.decode(partial, torch.full((n,), count, device=device))
+                    decoded = model.synthesise(partial, torch.full((n,), count, device=device))
                 decoded = decoded.float().clamp(-1, 1)
                 psnr = -10 * ((decoded - pictures) / 2).square().mean((1, 2, 3)).log10()
                 similarity = self.ms_ssim(

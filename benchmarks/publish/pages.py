@@ -1,0 +1,292 @@
+"""Write the measured numbers into the README and the model card: `python -m benchmarks.publish.pages`.
+
+Whatever stands between the markers of a page comes from `results/` and the released model file, and from nowhere else.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from vqcodec.evaluation.metrics import METRICS, Metric
+from vqcodec.evaluation.report.bdrate import bd_rate, value_at
+from vqcodec.evaluation.results import Curve, read_curve
+from vqcodec.weights import load_model
+
+HERE = Path(__file__).parents[1]
+RESULTS = HERE / "results"
+KODAK = RESULTS / "kodak"
+SPEED = RESULTS / "speed"
+MODELS = HERE.parent / "vqcodec" / "models"
+PAGES = (HERE.parent / "README.md", MODELS / "photo.md")
+
+RATES = (0.05, 0.07, 0.10, 0.15, 0.20)
+CODECS = {
+    "vqcodec": "vqcodec",
+    "vqcodec-faithful": "vqcodec, realism 0",
+    "avif": "AVIF",
+    "jxl": "JPEG XL",
+    "webp": "WebP",
+    "jpeg": "JPEG",
+}
+COLUMNS = {"psnr": 2, "ms-ssim": 3, "ssimulacra2": 1, "st-lpips-alex": 3, "st-lpips-vgg": 3, "kid": 4}
+_BLOCK = re.compile(r"<!-- results: (\S+) -->\n.*?<!-- end of results -->", re.DOTALL)
+
+
+def rate_table(curves: Sequence[Curve]) -> str:
+    """A Markdown table of all curves at the same rates; a dash where a codec does not reach a rate."""
+    measured = _measured(curves)
+    rows = []
+    for rate in RATES:
+        for curve in curves:
+            cells = []
+            for name in measured:
+                points = curve.values(name)
+                value = value_at(points, rate) if len(points) > 1 else None
+                cells.append("–" if value is None else f"{value:.{COLUMNS[name]}f}")
+            if any(cell != "–" for cell in cells):
+                rows.append([f"{rate:.2f}", CODECS[curve.name], *cells])
+    return _markdown(["bpp", "codec", *(METRICS[name].label for name in measured)], rows)
+
+
+def peer_table(curves: Sequence[Curve]) -> str:
+    """A Markdown table of where the first curve is better and worse than each other, with the BD-rates."""
+    ours, *peers = curves
+    measured = _measured(curves)
+    rows = []
+    for peer in peers:
+        if peer.name.startswith(ours.name):
+            continue
+        low, high = _shared_rates(ours, peer)
+        rates = f"{low:.2f} to {high:.2f}" if low < high else "none"
+        cells = [_standing(ours, peer, METRICS[name]) for name in measured]
+        rows.append([CODECS[peer.name], rates, *cells])
+    return _markdown(["against", "at bpp", *(METRICS[name].label for name in measured)], rows)
+
+
+def _measured(curves: Sequence[Curve]) -> list[str]:
+    return [name for name in COLUMNS if any(curve.values(name) for curve in curves)]
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _shared_rates(ours: Curve, peer: Curve) -> tuple[float, float]:
+    return (
+        max(ours.points[0].bpp, peer.points[0].bpp),
+        min(ours.points[-1].bpp, peer.points[-1].bpp),
+    )
+
+
+def _standing(ours: Curve, peer: Curve, metric: Metric) -> str:
+    points, peer_points = ours.values(metric.name), peer.values(metric.name)
+    if min(len(points), len(peer_points)) < 2:
+        return "–"
+    parts = []
+    low, high = _shared_rates(ours, peer)
+    if low < high:
+        sign = 1 if metric.higher_is_better else -1
+        # Pulled in by a hair, for the ends are means of floats.
+        rates = np.geomspace(low * (1 + 1e-9), high * (1 - 1e-9), 500)
+        better = [sign * (value_at(points, rate) - value_at(peer_points, rate)) > 0 for rate in rates]
+        parts.append(_where(rates, better))
+    bytes_needed = bd_rate(peer_points, points, metric.higher_is_better)
+    if bytes_needed:
+        parts.append(f"{bytes_needed.percent:+.0f} % ({100 * bytes_needed.overlap:.0f} %)")
+    return ", ".join(parts) or "–"
+
+
+def _where(rates: Sequence[float], better: Sequence[bool]) -> str:
+    """Say at which rates something is better: `worse`, `better below 0.17`, `better 0.08 to 0.12`."""
+    changes = [index for index, (a, b) in enumerate(pairwise(better), start=1) if a != b]
+    if not changes:
+        return "better" if better[0] else "worse"
+    if len(changes) == 1:
+        return f"better {'below' if better[0] else 'above'} {rates[changes[0]]:.2f}"
+    ends = [0, *changes, len(rates) - 1]
+    ranges = [f"{rates[a]:.2f} to {rates[b]:.2f}" for a, b in pairwise(ends) if better[a]]
+    return "better " + " and ".join(ranges)
+
+
+def speed_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of how fast codecs are on one photograph."""
+    rows = []
+    for row in _rows(SPEED / "peers.csv"):
+        cells = [row[f"{verb}, megapixels per second"] for verb in ("compress", "decompress")]
+        macs = [row[f"{verb}, kMAC per pixel"] or "–" for verb in ("compress", "decompress")]
+        name, comma, remark = row["codec"].partition(",")
+        rows.append([CODECS.get(name, name) + comma + remark, *cells, *macs, row["peak memory in MB"]])
+    verbs = "compress, MP/s", "decompress, MP/s", "compress, kMAC/pixel", "decompress, kMAC/pixel"
+    return _markdown(["codec", *verbs, "memory, MB"], rows)
+
+
+def earlier_speed_sentence(_: Sequence[Curve]) -> str:
+    """How fast the codec was on a faster machine, and how much faster that is."""
+    earlier = RESULTS / "speed-earlier"
+    (row,) = (row for row in _rows(earlier / "peers.csv") if row["codec"] == "vqcodec")
+    rates = [
+        int(_rows(folder / "rates.csv")[0]["billion products per second"]) for folder in (earlier, SPEED)
+    ]
+    return (
+        f"On a machine with {rates[0] / rates[1]:.1f} times as many products per second, with earlier weights: "
+        f"{row['compress, megapixels per second']} and {row['decompress, megapixels per second']} MP/s "
+        "([`speed-earlier`](benchmarks/results/speed-earlier)).\n"
+    )
+
+
+def savings_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of what is saved against fixed-length indices, at equal quality."""
+    rows = _rows(RESULTS / "fixed-length.csv")
+    saved = {(row["images"], row["what"], row["metric"]): float(row["saved"]) for row in rows}
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    pairs = dict.fromkeys((row["images"], row["what"]) for row in rows)
+    cells = [[*pair, *(f"{saved[(*pair, metric)]:.0%}" for metric in metrics)] for pair in pairs]
+    return _markdown(["pictures", "what", *(METRICS[metric].label for metric in metrics)], cells)
+
+
+def choices_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of what training variants reached in the same time."""
+    rows = _rows(RESULTS / "choices.csv")
+    names = "steps", "perceptual8", "perceptual2", "psnr8", "psnr2"
+    cells = [[row["variant"], *(row[name] for name in names)] for row in rows]
+    labels = "perceptual distance, 8 stages", "2 stages", "PSNR, 8 stages (dB)", "2 stages"
+    return _markdown(["variant", "steps", *labels], cells)
+
+
+def trials_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of what short trials from one model reached in the same time."""
+    columns = {
+        "perceptual distance at 0.10 bpp": ("perceptual distance, 0.10 bpp", 3),
+        "ST-LPIPS (AlexNet) at 0.05 bpp": ("ST-LPIPS (AlexNet), 0.05 bpp", 3),
+        "ST-LPIPS (AlexNet) at 0.10 bpp": ("0.10 bpp", 3),
+        "KID at 0.10 bpp": ("KID, 0.10 bpp", 4),
+        "KID at 0.15 bpp": ("0.15 bpp", 4),
+        "PSNR at 0.10 bpp": ("PSNR (dB), 0.10 bpp", 2),
+    }
+    rows = []
+    for row in _rows(RESULTS / "trials.csv"):
+        numbers = [f"{float(row[name]):.{digits}f}" for name, (_, digits) in columns.items()]
+        rows.append([row["variant"], row["steps"], *numbers])
+    return _markdown(["variant", "steps", *(label for label, _ in columns.values())], rows)
+
+
+def context_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of the bits that a latent position takes, as the released model file notes them."""
+    notes = load_model().notes
+    tables = float(notes["bits_tables"])
+    names = {
+        "tables": "codeword frequencies",
+        "context": "context model",
+        "context_float": "the same in float",
+    }
+    cells = [
+        [label, f"{bits:.2f}", f"{bits / tables - 1:+.2%}"]
+        for name, label in names.items()
+        for bits in [float(notes[f"bits_{name}"])]
+    ]
+    return _markdown(["coded with", "bits per latent position", "against frequencies"], cells)
+
+
+def training_sentence(_: Sequence[Curve]) -> str:
+    """How long the released model was trained, from its training log."""
+    phases = _phases()
+    hours = sum(hours for _, _, hours in phases)
+    last = sum(hours for name, _, hours in phases if name.startswith("adversarial"))
+    return (
+        f"These weights saw {hours:.1f} hours of training on two CPU cores, the last {last:.1f} of them adversarial; "
+        "training goes on.\n"
+    )
+
+
+def phases_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of the phases of the released model's training, from its training log."""
+    rows = [[name, str(steps), f"{hours:.2f}"] for name, steps, hours in _phases()]
+    return _markdown(["phase", "steps", "hours"], rows)
+
+
+def flatness_sentence(_: Sequence[Curve]) -> str:
+    """How much the last hours of training still gained, from the checks."""
+    (row,) = (row for row in _rows(KODAK / "checks.csv") if row["what"].startswith("share of the perceptual"))
+    return f"The {row['what'].removesuffix(', not larger')}: {float(row['measured']):.2%} ({row['note']}).\n"
+
+
+def grid_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of how much repeats in decoded pictures, at steps of the generator and beside them."""
+    rows = _rows(RESULTS / "grid.csv")
+    periods = [name for name in rows[0] if name.isdigit()]
+    cells = [
+        [row["quality"], row["realism"], *(f"{float(row[name]):.2f}" for name in periods)] for row in rows
+    ]
+    return _markdown(["quality", "realism", *(f"{name} pixels" for name in periods)], cells)
+
+
+def usage_table(_: Sequence[Curve]) -> str:
+    """A Markdown table of the share of the codewords of every stage that the validation set uses at the end."""
+    last = _rows(MODELS / "photo-validation.csv")[-1]
+    used = [float(share) for name, share in last.items() if name.startswith("used")]
+    return _markdown(
+        ["stage", *(str(stage) for stage in range(1, len(used) + 1))],
+        [["codewords used", *(f"{share:.0%}" for share in used)]],
+    )
+
+
+def _phases() -> list[tuple[str, int, float]]:
+    """Name, steps and hours of every phase."""
+    last = {
+        row["phase"]: (int(row["step"]), float(row["hours"])) for row in _rows(MODELS / "photo-metrics.csv")
+    }
+    before = [(0, 0.0), *last.values()]
+    return [
+        (name, end - start, hours - earlier)
+        for name, (start, earlier), (end, hours) in zip(last, before, last.values(), strict=False)
+    ]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
+    "kodak": rate_table,
+    "kodak-peers": peer_table,
+    "speed": speed_table,
+    "speed-earlier": earlier_speed_sentence,
+    "fixed-length": savings_table,
+    "choices": choices_table,
+    "trials": trials_table,
+    "context": context_table,
+    "training": training_sentence,
+    "phases": phases_table,
+    "flatness": flatness_sentence,
+    "usage": usage_table,
+    "grid": grid_table,
+}
+
+
+def rewrite_pages() -> None:
+    """Rewrite the blocks of all pages."""
+    for page in PAGES:
+        page.write_text(rewritten(page), encoding="utf-8")
+
+
+def rewritten(page: Path) -> str:
+    """The text of a page with all its blocks made anew from the results."""
+    curves = [read_curve(KODAK / f"{name}.json") for name in CODECS if (KODAK / f"{name}.json").exists()]
+    text, count = _BLOCK.subn(lambda match: _block(match[1], curves), page.read_text(encoding="utf-8"))
+    if not count:
+        raise SystemExit(f"{page}: no block of results")
+    return text
+
+
+def _block(name: str, curves: Sequence[Curve]) -> str:
+    return f"<!-- results: {name} -->\n{BLOCKS[name](curves)}<!-- end of results -->"
+
+
+if __name__ == "__main__":
+    rewrite_pages()

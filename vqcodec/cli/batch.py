@@ -1,0 +1,179 @@
+"""The commands `compress` and `decompress` over many files: as many at once as there are cores.
+
+One bad file does not stop the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vqcodec.cli.console import Console
+from vqcodec.cli.jobs import Compression, Decompression
+from vqcodec.cli.output import exists_already
+from vqcodec.cli.plan import Task, plan
+from vqcodec.errors import RequestError, WriteError
+from vqcodec.image.find import readable_suffixes
+from vqcodec.image.save import format_of
+from vqcodec.runtime.threads import in_parallel, torch_threads, usable_cores
+
+Work = Callable[[Task, Callable[[float], None]], dict[str, Any]]
+
+SUFFIX = ".vqc"
+
+
+def compress_files(
+    inputs: Sequence[str],
+    *,
+    output: str | None,
+    quality: float,
+    bpp: float | None,
+    size: int | None,
+    strip: bool,
+    engine: str,
+    max_megapixels: float,
+    force: bool,
+    **batch,
+) -> int:
+    """Compress pictures; options as of the command. Returns the exit code."""
+    tasks = plan(inputs, output, readable_suffixes(), SUFFIX)
+    work = Compression(quality, bpp, size, not strip, _pixels(max_megapixels), force)
+    return _run(tasks, work, engine=engine, **batch)
+
+
+def decompress_files(
+    inputs: Sequence[str],
+    *,
+    output: str | None,
+    suffix: str | None,
+    stages: int | None,
+    region: tuple[int, int, int, int] | None,
+    scale: int,
+    conceal: bool,
+    realism: float | None,
+    reference: Path | None,
+    max_megapixels: float,
+    force: bool,
+    **batch,
+) -> int:
+    """Decompress files; options as of the command. Returns the exit code."""
+    new_suffix = "." + (suffix or "png").removeprefix(".")
+    tasks = plan(inputs, output, {SUFFIX}, new_suffix)
+    if reference is not None and len(tasks) > 1:
+        raise RequestError("--reference is for one file")
+    kinds = {format_of(task.target.suffix) for task in tasks if task.target}
+    kind = format_of(new_suffix) if suffix or not kinds else kinds.pop()
+    limit = _pixels(max_megapixels)
+    work = Decompression(stages, region, scale, conceal, realism, limit, kind, force, reference)
+    return _run(tasks, work, engine="local", **batch)
+
+
+def _run(
+    tasks: Sequence[Task],
+    work: Compression | Decompression,
+    *,
+    engine: str,
+    model: str | None,
+    device: str,
+    threads: int | None,
+    skip_existing: bool,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+) -> int:
+    # The limit that the user sets is checked instead; this process is his alone.
+    Image.MAX_IMAGE_PIXELS = None
+    to_stdout = any(task.target is None for task in tasks)
+    if to_stdout and as_json:
+        raise RequestError("standard output cannot carry both the file and --json")
+    console = Console(len(tasks), as_json=as_json, quiet=quiet, verbose=verbose, data_on_stdout=to_stdout)
+    tasks = list(check_targets(tasks, work.overwrite, skip_existing, console))
+    if tasks and engine == "ray":
+        from vqcodec.cli.ray import run_on_ray
+
+        run_on_ray(tasks, work, model, device, console)
+    elif tasks:
+        from vqcodec.codec import Codec
+
+        codec = Codec.load(model, device)
+        run_batch(
+            tasks, lambda task, report: work.run(codec, task, report), threads or usable_cores(), console
+        )
+    return console.exit_code
+
+
+def _pixels(megapixels: float) -> int | None:
+    return int(megapixels * 1e6) or None
+
+
+class _Stopped(Exception):  # noqa: N818 - not a fault
+    """The user has interrupted the batch."""
+
+
+def run_batch(tasks: Sequence[Task], work: Work, threads: int, console: Console) -> None:
+    """Do the work for every task and report it.
+
+    Args:
+        tasks: files to make.
+        work: makes one of them and returns what there is to say about it; called from several threads.
+        threads: how many to use: on so many files at once, or all on the only one.
+        console: is told of every file.
+    """
+    stopping = threading.Event()
+
+    def one(task: Task) -> dict[str, Any]:
+        with console.working_on(task) as progress:
+
+            def report(share: float) -> None:
+                if stopping.is_set():
+                    raise _Stopped
+                progress(share)
+
+            said = work(task, report)
+            return said | ({"warnings": console.warnings()} if console.warnings() else {})
+
+    workers = min(threads, max(len(tasks), 1))
+    with console.listening(), torch_threads(threads // workers):
+        for task, future in in_parallel(one, tasks, workers, stopping):
+            error = future.exception()
+            if error is None:
+                console.done(task, future.result())
+            else:
+                console.fault(task, error)
+
+
+def check_targets(
+    tasks: Sequence[Task], overwrite: bool, skip_existing: bool, console: Console
+) -> Iterator[Task]:
+    """Leave out the tasks that need no work, and report those that would do harm."""
+    sources = {_identity(task.source) for task in tasks if task.source} - {None}
+    claimed: dict[Path, Task] = {}
+    for task in tasks:
+        if task.target is None:
+            yield task
+            continue
+        first = claimed.setdefault(Path(os.path.realpath(task.target)), task)
+        if first is not task:
+            console.fault(task, WriteError(f"is already the output of {first.source_name}"))
+        elif _identity(task.target) in sources:
+            console.fault(task, WriteError("is one of the inputs"))
+        elif skip_existing and task.target.is_file():
+            console.done(task, {"skipped": True})
+        elif not overwrite and task.target.is_file():
+            console.fault(task, exists_already())
+        else:
+            yield task
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What stays the same whatever link a file is reached by; `None` if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,148 @@
+"""One file to another: what the commands `compress` and `decompress` do with each of their inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import mmap
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from bitstream import BitstreamError
+from vqcodec.cli.output import replacing
+from vqcodec.cli.plan import Task
+from vqcodec.errors import ImageError, RequestError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vqcodec.codec import Codec
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How to compress files; fields as the arguments of `Codec.compress`.
+
+    Attributes:
+        keep_metadata: whether ICC profile, EXIF and XMP are kept.
+        max_pixels: refuse larger pictures.
+        overwrite: replace outputs that are there.
+    """
+
+    quality: float
+    bpp: float | None = None
+    size: int | None = None
+    keep_metadata: bool = True
+    max_pixels: int | None = None
+    overwrite: bool = False
+
+    def run(self, codec: Codec, task: Task, progress: Progress | None = None) -> dict[str, Any]:
+        """Compress one file; returns what there is to say about it."""
+        from vqcodec.image.picture import read
+
+        source = io.BytesIO(sys.stdin.buffer.read()) if task.source is None else task.source
+        picture = read(source, self.max_pixels, self.keep_metadata)
+        data = codec.compress(picture, self.quality, bpp=self.bpp, size=self.size, progress=progress)
+        with _output(task.target, self.overwrite) as file:
+            file.write(data)
+        height, width = picture.pixels.shape[:2]
+        return {"width": width, "height": height, "bytes": len(data), "bpp": 8 * len(data) / (width * height)}
+
+
+@dataclass(frozen=True)
+class Decompression:
+    """How to decompress files; fields as the arguments of `Codec.decompress`.
+
+    Attributes:
+        kind: Pillow's name of the format to write; by the suffix of the output if `None`.
+        overwrite: replace outputs that are there.
+        reference: picture to compare the result with.
+    """
+
+    stages: int | None = None
+    region: tuple[int, int, int, int] | None = None
+    scale: int = 1
+    conceal: bool = False
+    realism: float | None = None
+    max_pixels: int | None = None
+    kind: str | None = None
+    overwrite: bool = False
+    reference: Path | None = None
+
+    def run(self, codec: Codec, task: Task, progress: Progress | None = None) -> dict[str, Any]:
+        """Decompress one file; returns what there is to say about it."""
+        from vqcodec.image.save import format_of, write_image
+
+        kind = self.kind or ("PNG" if task.target is None else format_of(task.target.suffix))
+        with _contents(task.source, mapped=self.region is not None) as data:
+            try:
+                image = codec.decompress(
+                    data,
+                    stages=self.stages,
+                    region=self.region,
+                    scale=self.scale,
+                    allow_truncated=True,
+                    conceal=self.conceal,
+                    realism=self.realism,
+                    max_pixels=self.max_pixels,
+                    progress=progress,
+                )
+            except BitstreamError:
+                raise
+            except ValueError as error:
+                raise RequestError(str(error)) from error
+            size = len(data)
+        with _output(task.target, self.overwrite) as file:
+            write_image(image, file, kind)
+        said = {"width": image.width, "height": image.height, "mode": image.mode, "bytes": size}
+        return said if self.reference is None else said | {"psnr": _psnr(image, self.reference)}
+
+
+@contextlib.contextmanager
+def _contents(source: Path | None, mapped: bool) -> Iterator[bytes | mmap.mmap]:
+    """A file's bytes; mapped into memory if only some of them will be needed."""
+    if source is None:
+        yield sys.stdin.buffer.read()
+        return
+    try:
+        with source.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else file.read()
+    except (OSError, ValueError) as error:
+        # An empty file cannot be mapped.
+        raise ImageError(getattr(error, "strerror", None) or str(error)) from error
+    yield data
+
+
+@contextlib.contextmanager
+def _output(target: Path | None, overwrite: bool) -> Iterator[BinaryIO]:
+    if target is not None:
+        with replacing(target, overwrite) as file:
+            yield file
+        return
+    # Pillow writes some formats with seeks, which a pipe cannot do.
+    buffer = io.BytesIO()
+    yield buffer
+    sys.stdout.buffer.write(buffer.getbuffer())
+    sys.stdout.buffer.flush()
+
+
+def _psnr(image: Image.Image, reference: Path) -> float:
+    """Peak signal-to-noise ratio in dB of the colours, without alpha; infinite for equal pictures."""
+    from vqcodec.image.picture import read
+
+    expected = read(reference).pixels
+    if expected.shape[:2] != (image.height, image.width):
+        raise RequestError(f"the reference has {expected.shape[1]}x{expected.shape[0]} pixels")
+    total = 0.0
+    for top in range(0, image.height, 256):
+        strip = image.crop((0, top, image.width, min(top + 256, image.height))).convert("RGB")
+        difference = np.asarray(strip, np.float64) - expected[top : top + 256]
+        total += float((difference**2).sum())
+    return float("inf") if total == 0 else 10 * float(np.log10(255**2 * expected.size / total))

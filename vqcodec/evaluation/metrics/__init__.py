@@ -1,0 +1,17 @@
+"""Distances between an original and a decoded image, each named with the network it looks through."""
+
+from vqcodec.evaluation.metrics.base import Measure, Metric, Shown, to_tensor
+from vqcodec.evaluation.metrics.registry import DEFAULT_METRICS, KID, METRICS
+from vqcodec.evaluation.metrics.scorer import Reference, Scorer
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "KID",
+    "METRICS",
+    "Measure",
+    "Metric",
+    "Reference",
+    "Scorer",
+    "Shown",
+    "to_tensor",
+]

@@ -1,0 +1,178 @@
+"""ST-LPIPS, the shift-tolerant learned perceptual distance, on AlexNet or VGG16.
+
+Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric", ECCV 2022. Unlike in the classical trunks,
+each stride of 2 is a dense layer, then a fixed 3x3 binomial blur and subsampling, and AlexNet's first
+convolution has stride 1. The weights are the authors', read from the installed package `stlpips-pytorch`;
+that package itself is not imported, because it needs torchvision.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqcodec.evaluation.extras import missing
+from vqcodec.evaluation.metrics.base import Measure, Shown
+from vqcodec.runtime.device import native_bfloat16
+
+SMALLEST_SIDE = 32  # below that the reflections of the last blur do not fit into its input
+_PACKAGE = "stlpips_pytorch"
+_MEAN = (-0.030, -0.088, -0.188)  # of ImageNet pixels, on the scale -1..1
+_STD = (0.458, 0.448, 0.450)
+
+
+class BlurDownsample(nn.Module):
+    """Binomial 3x3 blur, subsampled by 2, after a border of two reflected pixels: sides H to H // 2 + 1."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        taps = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer(
+            "kernel", torch.outer(taps, taps).expand(channels, 1, 3, 3).clone(), persistent=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), self.kernel, stride=2, groups=x.shape[1])
+
+
+def _conv(inputs: int, outputs: int, size: int, padding: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, size, padding=padding), nn.ReLU(inplace=True)]
+
+
+def _pool(channels: int, size: int) -> list[nn.Module]:
+    return [nn.MaxPool2d(size, stride=1), BlurDownsample(channels)]
+
+
+def _alexnet_stages() -> list[list[nn.Module]]:
+    first = nn.Conv2d(3, 64, 11, padding=2)
+    return [
+        [first, BlurDownsample(64), nn.ReLU(inplace=True)],
+        [*_pool(64, 3), *_conv(64, 192, 5, 2)],
+        [*_pool(192, 3), *_conv(192, 384, 3, 1)],
+        _conv(384, 256, 3, 1),
+        _conv(256, 256, 3, 1),
+    ]
+
+
+def _vgg16_stages() -> list[list[nn.Module]]:
+    stages: list[list[nn.Module]] = []
+    channels = 3
+    for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        stage = _pool(channels, 2) if stages else []
+        for _ in range(depth):
+            stage += _conv(channels, width, 3, 1)
+            channels = width
+        stages.append(stage)
+    return stages
+
+
+_STAGES = {"alex": _alexnet_stages, "vgg": _vgg16_stages}
+
+
+class STLPIPS(nn.Module):
+    """Perceptual distance between two images: 0 for equal ones, about 0.5 for very different ones.
+
+    Args:
+        net: the trunk, `alex` (AlexNet) or `vgg` (VGG16).
+
+    Raises:
+        MissingExtraError: `stlpips-pytorch`, which holds the weights, is not installed.
+    """
+
+    def __init__(self, net: Literal["alex", "vgg"] = "alex") -> None:
+        super().__init__()
+        if net not in _STAGES:
+            raise ValueError(f"no ST-LPIPS trunk {net!r}, only {', '.join(_STAGES)}")
+        self.stages = nn.ModuleList(nn.Sequential(*layers) for layers in _STAGES[net]())
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self._load(torch.load(_weight_file(net), map_location="cpu", weights_only=True))
+        self.eval().requires_grad_(False)
+
+    def _load(self, state: dict[str, Tensor]) -> None:
+        # The file numbers its layers differently, but in the same order.
+        names = [name for name in state if name.startswith("net.") and name.endswith((".weight", ".bias"))]
+        with torch.no_grad():
+            for parameter, name in zip(self.stages.parameters(), names, strict=True):
+                parameter.copy_(state[name])
+        for number in range(len(self.stages)):
+            self.register_buffer(
+                f"channel_weights_{number}", state[f"lin{number}.model.1.weight"], persistent=False
+            )
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Trunk activations of images, to be reused where one image is compared with many.
+
+        Args:
+            image: (N, 3, H, W) in -1..1, each side at least 32.
+
+        Returns:
+            five tensors (N, C_i, H_i, W_i), the outputs of the five stages, of any scale.
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < SMALLEST_SIDE:
+            raise ValueError(
+                f"ST-LPIPS takes (N, 3, H, W) with sides from {SMALLEST_SIDE}, not {tuple(image.shape)}"
+            )
+        x = (image - self.mean) / self.std
+        outputs = []
+        for stage in self.stages:
+            x = stage(x)
+            outputs.append(x)
+        return outputs
+
+    def distance(self, features_a: Sequence[Tensor], features_b: Sequence[Tensor]) -> Tensor:
+        """Distance (N,) between outputs of `features`; a batch of 1 is compared with each of the other."""
+        total: Tensor | float = 0.0
+        for number, (a, b) in enumerate(zip(features_a, features_b, strict=True)):
+            weights = getattr(self, f"channel_weights_{number}")
+            difference = (_unit_vectors(a) - _unit_vectors(b)).square_()
+            total = total + F.conv2d(difference, weights).mean(dim=(1, 2, 3))
+        return total
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distance (N,) between images a and b, each (N, 3, H, W) in -1..1, each side at least 32."""
+        if a.shape != b.shape:
+            raise ValueError(f"images to compare differ in shape: {tuple(a.shape)} and {tuple(b.shape)}")
+        return self.distance(self.features(a), self.features(b))
+
+
+class StLpips(Measure):
+    """ST-LPIPS as a metric.
+
+    Where the CPU has bfloat16 the trunk uses it: half the time, distances within 0.5 % of float32.
+
+    Args:
+        net: as of `STLPIPS`.
+    """
+
+    def __init__(self, net: Literal["alex", "vgg"]) -> None:
+        self._trunk = STLPIPS(net).to(memory_format=torch.channels_last)
+        self._bfloat16 = native_bfloat16()
+
+    def prepare(self, original: Shown) -> list[Tensor]:
+        return self._features(original)
+
+    def compare(self, prepared: list[Tensor], decoded: Shown) -> float:
+        return float(self._trunk.distance(prepared, self._features(decoded)))
+
+    def _features(self, shown: Shown) -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
+            features = self._trunk.features(shown.tensor.to(memory_format=torch.channels_last))
+        return [feature.float() for feature in features]
+
+
+def _unit_vectors(features: Tensor) -> Tensor:
+    return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + 1e-10)
+
+
+def _weight_file(net: str) -> Path:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is not None and spec.submodule_search_locations:
+        path = Path(spec.submodule_search_locations[0], "weights", "vST0.0", f"{net}_shift_tolerant.pth")
+        if path.is_file():
+            return path
+    raise missing("stlpips-pytorch", "the ST-LPIPS distance")

@@ -1,0 +1,1 @@
+"""Index planes that no encoder chose: drawn from the context model, or continued from what is around them."""

@@ -1,0 +1,58 @@
+"""A Pillow image that decoded parts are put on."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from bitstream import Metadata
+from vqcodec.image import metadata as meta
+
+
+class Canvas:
+    """A Pillow image that is filled part by part.
+
+    Args:
+        size: width and height in pixels.
+        grey: whether it has one channel.
+        alpha: (height, width) uint8, or `None`.
+        metadata: goes into `Image.info`, where Pillow's writers look for it.
+        scale: 1, 2, 4 or 8: every square of that many pixels along each side is averaged to one.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        grey: bool = False,
+        alpha: np.ndarray | None = None,
+        metadata: Metadata | None = None,
+        scale: int = 1,
+    ) -> None:
+        self._size = size
+        self._grey = grey
+        self._alpha = alpha
+        self._scale = scale
+        mode = ("L" if grey else "RGB") + ("" if alpha is None else "A")
+        self.image = Image.new(mode, tuple(-(-side // scale) for side in size))
+        self.image.info.update(meta.to_info(metadata or Metadata()))
+
+    def put(self, left: int, top: int, pixels: np.ndarray) -> None:
+        """Fill in pixels (height, width, 3) uint8; what is outside the canvas is cut off.
+
+        `left` and `top` may be negative, and are multiples of the scale where the part begins inside.
+        """
+        right, bottom = (
+            min(end, side)
+            for end, side in zip((left + pixels.shape[1], top + pixels.shape[0]), self._size, strict=True)
+        )
+        x, y = max(left, 0), max(top, 0)
+        if x >= right or y >= bottom:
+            return
+        part = Image.fromarray(np.ascontiguousarray(pixels[y - top : bottom - top, x - left : right - left]))
+        if self._grey:
+            part = part.convert("L")
+        if self._alpha is not None:
+            part.putalpha(Image.fromarray(np.ascontiguousarray(self._alpha[y:bottom, x:right])))
+        if self._scale > 1:
+            part = part.reduce(self._scale)
+        self.image.paste(part, (x // self._scale, y // self._scale))

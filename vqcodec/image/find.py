@@ -1,0 +1,42 @@
+"""Which files of a folder are pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from vqcodec.errors import ImageError
+
+_OWN_SUFFIX = ".vqc"
+
+
+def readable_suffixes() -> set[str]:
+    """Lower-case suffixes of the formats that Pillow reads, without our own."""
+    Image.init()
+    found = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    return found - {_OWN_SUFFIX}
+
+
+def files_below(folder: Path, suffixes: Collection[str], follow_links: bool = False) -> Iterator[Path]:
+    """The files with one of the suffixes in a folder and the folders in it, sorted by name in each."""
+    for parent, folders, names in os.walk(folder, followlinks=follow_links):
+        folders.sort()
+        for name in sorted(names):
+            if os.path.splitext(name)[1].lower() in suffixes:
+                yield Path(parent) / name
+
+
+def pictures_below(*folders: Path) -> list[Path]:
+    """The pictures in folders and the folders in them, links followed, each once, sorted by path.
+
+    Raises:
+        ImageError: there are none.
+    """
+    suffixes = readable_suffixes()
+    found = sorted({path for folder in folders for path in files_below(folder, suffixes, follow_links=True)})
+    if not found:
+        raise ImageError(f"no pictures in {', '.join(map(str, folders))}")
+    return found

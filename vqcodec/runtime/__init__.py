@@ -1,0 +1,1 @@
+"""Running networks on real machines: bounded memory, devices, threads."""

@@ -1,0 +1,99 @@
+"""Many pictures at once: a thread for each core, each with one picture."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_parallel(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    stopping: threading.Event | None = None,
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Call a function for each item in threads; gives each item with its finished future, in the order given.
+
+    Items are taken as they are needed, at most one more than there are workers, so that results that nobody
+    has fetched yet do not pile up.
+
+    Args:
+        function: called with one item; what it raises is kept in the future.
+        items: taken one by one, in the calling thread.
+        workers: number of threads; 1 is the calling thread, which takes no memory of its own.
+        stopping: set when the caller is no longer interested, before the threads are waited for.
+    """
+    if workers == 1:
+        yield from ((item, _called(function, item)) for item in items)
+        return
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    with ThreadPoolExecutor(workers, "vqcodec") as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(function, item)))
+                if len(waiting) > workers:
+                    yield _finished(*waiting.popleft())
+            while waiting:
+                yield _finished(*waiting.popleft())
+        finally:
+            for _, future in waiting:
+                future.cancel()
+            if stopping is not None:
+                stopping.set()
+
+
+def results_in_parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+) -> Iterator[Result]:
+    """Call a function that computes with torch for each item, in threads; gives the results in the order of the items.
+
+    Args:
+        function: called with one item; what it raises is raised here.
+        items: taken as they are needed.
+        workers: items at once, one per core by default; torch shares the cores out among them.
+    """
+    cores = usable_cores()
+    workers = workers or cores
+    with torch_threads(max(1, cores // workers)):
+        for _, future in in_parallel(function, items, workers):
+            yield future.result()
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads per picture inside the block: one where several pictures run at once."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _called(function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    future: Future[Result] = Future()
+    try:
+        future.set_result(function(item))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def _finished(item: Item, future: Future[Result]) -> tuple[Item, Future[Result]]:
+    future.exception()
+    return item, future

@@ -1,0 +1,118 @@
+"""The networks of a `TamingVQGAN` over pictures of any size: window by window, so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqcodec.geometry import Box, spans
+from vqcodec.model import TamingVQGAN
+
+# Top, left and values (height, width, C) of a part of an output.
+Part = tuple[int, int, Tensor]
+
+
+class Windows:
+    """Runs encoder and generator of a `TamingVQGAN`, whose outputs depend on everything that it sees at once.
+
+    Args:
+        model: where it is on its device; read only.
+    """
+
+    def __init__(self, model: TamingVQGAN) -> None:
+        self._model = model
+
+    def analyse(self, pixels: np.ndarray) -> Iterator[Part]:
+        """Latents of pixels (H, W, 3) uint8, part by part: top, left and (h, w, D) float32."""
+        step = self._model.config.downsampling
+        rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
+
+        def compute(box: Box) -> Tensor:
+            part = pixels[box.scaled(step).slices]
+            picture = torch.from_numpy(part.copy()).to(self._model.latent_rms.device).permute(2, 0, 1)[None]
+            picture = picture.float() / 127.5 - 1
+            below, right = -part.shape[0] % step, -part.shape[1] % step
+            return self._model.analyse(F.pad(picture, (0, right, 0, below), mode="replicate"))
+
+        return self._stitched(compute, rows, columns, 1)
+
+    def synthesise(
+        self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int, realism: float = 0.0
+    ) -> Iterator[Part]:
+        """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-127.5, 127.5].
+
+        Args:
+            latents: gives those of a box, (h, w, D).
+            rows, columns: of the grid.
+            stages: how many the latents were made from.
+            realism: has no meaning for these models, which have one generator.
+        """
+        count = torch.tensor([stages])
+
+        def compute(box: Box) -> Tensor:
+            return 127.5 * self._model.synthesise(latents(box).permute(2, 0, 1)[None], count)
+
+        return self._stitched(compute, rows, columns, self._model.config.downsampling)
+
+    def _stitched(
+        self, compute: Callable[[Box], Tensor], rows: int, columns: int, step: int
+    ) -> Iterator[Part]:
+        area, halo = self._model.window_area, self._model.halo
+        return stitch(compute, rows, columns, area, halo, step)
+
+
+def stitch(
+    compute: Callable[[Box], Tensor], rows: int, columns: int, area: int, halo: int, step: int
+) -> Iterator[Part]:
+    """Run a network window by window over a latent grid and cross-fade its outputs.
+
+    Args:
+        compute: maps a box of the grid to (1, C, step * height, step * width).
+        rows, columns: size of the grid.
+        area: of the largest window, without the halo; at least (4 * halo)**2.
+        halo: positions that are added around a window. Over twice as many, two neighbours are faded into each other.
+        step: output positions per latent position.
+
+    Yields:
+        finished parts, which cover the output once.
+    """
+    width = min(columns, max(int(area**0.5), area // max(rows, 1)))
+    height = min(rows, area // width)
+    across = spans(columns, width)
+    carried = None
+    for top, bottom in spans(rows, height):
+        upper, lower = max(top - halo, 0), min(bottom + halo, rows)
+        band = None
+        for left, right in across:
+            box = Box(max(left - halo, 0), upper, min(right + halo, columns), lower)
+            maps = compute(box)[0].permute(1, 2, 0)
+            if band is None:
+                band = maps.new_zeros(len(maps), step * columns, maps.shape[2])
+            weights = _fade(box.left, left, right, box.right, step).to(maps)
+            band[:, step * box.left : step * box.right] += maps * weights[:, None]
+        band *= _fade(upper, top, bottom, lower, step).to(band)[:, None, None]
+        if carried is not None:
+            band[: len(carried)] += carried
+        # Rows that the next windows share are finished by them.
+        finished = len(band) if bottom == rows else step * (bottom - halo - upper)
+        carried = band[finished:]
+        yield step * upper, 0, band[:finished]
+
+
+def _fade(start: int, inner_start: int, inner_end: int, end: int, step: int) -> Tensor:
+    """Weights of one window along one axis, `start` to `end`; with those of its neighbours they sum to 1.
+
+    They fall from 1 to 0 over the zone shared with a neighbour, whose middle is the inner edge. At an edge of
+    the picture there is no neighbour and no zone.
+    """
+    positions = torch.arange(step * start, step * end, dtype=torch.float32) + 0.5
+    weights = torch.ones_like(positions)
+    if inner_start > start:
+        weights *= ((positions - step * start) / (2 * step * (inner_start - start))).clamp(max=1)
+    if end > inner_end:
+        weights *= ((step * end - positions) / (2 * step * (end - inner_end))).clamp(max=1)
+    return weights

@@ -1,0 +1,1 @@
+"""Commands around a model: a page of its codebooks, and the import of published ones."""

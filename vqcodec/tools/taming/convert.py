@@ -1,0 +1,130 @@
+"""From checkpoint and configuration to a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from bitstream.header import CODEBOOK_SIZES, DOWNSAMPLE_LOG2
+from vqcodec.errors import ModelError
+from vqcodec.model import TamingConfig, TamingVQGAN
+from vqcodec.tools.taming.checkpoint import read_state
+from vqcodec.tools.taming.yaml import Node, read_section
+from vqcodec.weights import SkipInitialisation
+
+
+def convert(checkpoint: Path, config: Path) -> TamingVQGAN:
+    """Build the model of a published checkpoint.
+
+    Args:
+        checkpoint: of a VQGAN, or of a transformer that was trained on one and holds it as its first stage.
+        config: the YAML file beside it.
+
+    Raises:
+        ModelError: one of them cannot be read, they do not belong together, or the model is of a kind that
+            cannot be imported.
+    """
+    settings = read_config(config)
+    state = _vqgan_part(read_state(checkpoint), checkpoint)
+    gumbel = "quantize.embed.weight" in state
+    try:
+        with SkipInitialisation():
+            model = TamingVQGAN(replace(settings, quantizer="gumbel" if gumbel else "nearest"))
+    except ValueError as error:
+        raise ModelError(f"{config}: {error}") from error
+
+    def take(name: str) -> Tensor:
+        if name not in state:
+            raise ModelError(f"{checkpoint}: the checkpoint lacks {name}")
+        return state[name].float()
+
+    own = model.state_dict()
+    tensors = {key: take(key) for key in own if not key.startswith(("quantizer.", "latent_rms"))}
+    codebook = take("quantize.embed.weight" if gumbel else "quantize.embedding.weight")
+    # A power of two brings the codewords to about unit scale without rounding anything.
+    scale = codebook.square().mean().sqrt().log2().round().exp2()
+    tensors["latent_rms"] = scale
+    tensors["quantizer.codebooks"] = codebook[None] / scale
+    tensors["quantizer.bits"] = own["quantizer.bits"]
+    if gumbel:
+        tensors["quantizer.projection"] = take("quantize.proj.weight").flatten(1) * scale
+        tensors["quantizer.offset"] = take("quantize.proj.bias")
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        mismatch = str(error).splitlines()[1].strip()
+        raise ModelError(f"{checkpoint}: does not belong to {config}: {mismatch}") from error
+    return model.eval().requires_grad_(False)
+
+
+def read_config(path: Path) -> TamingConfig:
+    """The shape of a VQGAN from its YAML file.
+
+    Raises:
+        ModelError: it cannot be read, or describes something else than a VQGAN for RGB pictures.
+    """
+    try:
+        model = read_section(path.read_text(encoding="utf-8"), "model")
+        params = _mapping(model, "params")
+        if "first_stage_config" in params:
+            params = _mapping(_mapping(params, "first_stage_config"), "params")
+        network = _mapping(params, "ddconfig")
+        for name, node, wanted in (
+            ("in_channels", network.get("in_channels"), "3"),
+            ("out_ch", network.get("out_ch"), "3"),
+            ("double_z", network.get("double_z", "true"), "false"),
+            ("resamp_with_conv", network.get("resamp_with_conv", "true"), "true"),
+            ("remap", params.get("remap", "null"), "null"),
+        ):
+            if str(node).lower() != wanted:
+                raise ValueError(f"{name} is {node}, and only {wanted} can be imported")
+        multipliers = _integers(network, "ch_mult")
+        size, codewords = _integer(network, "resolution"), _integer(params, "n_embed")
+        if len(multipliers) - 1 not in DOWNSAMPLE_LOG2:
+            raise ValueError(
+                f"ch_mult of {len(multipliers)} levels: the file format has no such downsampling"
+            )
+        if codewords not in CODEBOOK_SIZES:
+            raise ValueError(f"n_embed is {codewords}: the file format has no such codebook size")
+        attention = _integers(network, "attn_resolutions")
+        return TamingConfig(
+            channels=_integer(network, "ch"),
+            multipliers=multipliers,
+            blocks=_integer(network, "num_res_blocks"),
+            attention_levels=tuple(n for n in range(len(multipliers)) if size // 2**n in attention),
+            hidden_channels=_integer(network, "z_channels"),
+            latent_dim=_integer(params, "embed_dim"),
+            codebook_size=codewords,
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _vqgan_part(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    for prefix in ("", "first_stage_model."):
+        if f"{prefix}encoder.conv_in.weight" in state:
+            return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    raise ModelError(f"{path}: not the checkpoint of a VQGAN: it has no encoder.conv_in.weight")
+
+
+def _mapping(node: dict[str, Node], key: str) -> dict[str, Node]:
+    value = node.get(key)
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} is {'missing' if value is None else 'no mapping'}")
+    return value
+
+
+def _integer(node: dict[str, Node], key: str) -> int:
+    value = node.get(key)
+    if not (isinstance(value, str) and value.isdecimal() and int(value) > 0):
+        raise ValueError(f"{key} is {value}, not a positive integer")
+    return int(value)
+
+
+def _integers(node: dict[str, Node], key: str) -> tuple[int, ...]:
+    value = node.get(key)
+    if not (isinstance(value, list) and all(part.isdecimal() and int(part) > 0 for part in value)):
+        raise ValueError(f"{key} is {value}, not a list of positive integers")
+    return tuple(int(part) for part in value)
