@@ -1,6 +1,6 @@
 """Regenerate everything in `results/`: `python -m benchmarks.run KODAK`.
 
-Rate-distortion on the 24 Kodak pictures, the checks of `claims.py`, and speed. A stopped run continues. With
+Rate-distortion on the 24 Kodak pictures, the checks of `publish/checks.py`, and speed. A stopped run continues. With
 `--photo`, a photograph of 12 megapixels or more, `results/speed` too. Neural peers are measured where CompressAI is.
 """
 
@@ -107,10 +107,16 @@ def write_pictures(comparisons: Sequence[Comparison], path: Path) -> None:
 
 
 def measure_speed(path: Path) -> None:
-    """Run `test_speed.py` and write its results as a table, and the machine beside it."""
+    """Run `speed/test_speed.py` and write its results as a table, and the machine beside it."""
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "speed.json")
-        command = [sys.executable, "-m", "pytest", str(HERE / "test_speed.py"), f"--benchmark-json={raw}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(HERE / "speed" / "test_speed.py"),
+            f"--benchmark-json={raw}",
+        ]
         subprocess.run([*command, "-q"], check=True, cwd=HERE.parent)
         results = json.loads(raw.read_text(encoding="utf-8"))["benchmarks"]
     with path.open("w", newline="", encoding="utf-8") as file:

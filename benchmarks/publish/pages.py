@@ -1,4 +1,6 @@
-"""Write the measured numbers into the README and the model card: `python -m benchmarks.publish.pages`.
+"""Write the measured numbers into the README, the model card and the history.
+
+    python -m benchmarks.publish.pages
 
 Whatever stands between the markers of a page comes from `results/` and the released model file, and from nowhere else.
 """
@@ -21,7 +23,7 @@ RESULTS = HERE / "results"
 KODAK = RESULTS / "kodak"
 SPEED = RESULTS / "speed"
 MODELS = HERE.parent / "vqcodec" / "models"
-PAGES = (HERE.parent / "README.md", MODELS / "photo.md")
+PAGES = (HERE.parent / "README.md", MODELS / "photo.md", HERE.parent / "docs" / "history.md")
 
 RATES = (0.05, 0.07, 0.10, 0.15, 0.20)
 CODECS = {

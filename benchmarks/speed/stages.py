@@ -14,7 +14,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import ModelError
 from vqcodec.evaluation.codecs import BenchCodec, load_codec
 from vqcodec.evaluation.codecs.compressai import CompressAICodec
-from vqcodec.evaluation.extras import MissingExtraError
+from vqcodec.extras import MissingExtraError
 from vqcodec.rate import lmbda_of
 
 SIZE = (768, 512)  # of the Kodak pictures

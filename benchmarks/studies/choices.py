@@ -98,8 +98,8 @@ VARIANTS = (
     Variant("optimiser: AdamW 1e-3", optimiser=adamw),
     Variant("optimiser: SOAP 1e-3", optimiser=soap),
     Variant("optimiser: SOAP 3e-3", {"lr": 3e-3}, optimiser=soap),
-    Variant("L1 weight 0.5", {"l1": 0.5}),
-    Variant("L1 weight 3", {"l1": 3.0}),
+    Variant("L1 weight 0.5", {"losses": {"l1": 0.5, "perceptual": 1.0}}),
+    Variant("L1 weight 3", {"losses": {"l1": 3.0, "perceptual": 1.0}}),
     Variant("crops: 16 of 128", crops=((0.0, 128, 16),)),
     Variant("crops: 32 of 64, for the second half 16 of 128", crops=((0.0, 64, 32), (0.5, 128, 16))),
 )

@@ -3,7 +3,8 @@
 Both models go on from the same weights, `b4605443` with the generator for realism 0, as many steps with the same
 losses. RATE_AWARE (`rate-aware.json`) is charged for bits, FIXED (`fixed-length.json`) never is:
 
-    vqcodec train --data PHOTOGRAPHS --recipe benchmarks/fixed-length.json --start b4605443.safetensors --out RUN
+    vqcodec train --data PHOTOGRAPHS --recipe benchmarks/studies/fixed-length.json --start b4605443.safetensors
+        --out RUN
     vqcodec release RUN --data PHOTOGRAPHS -o FIXED
 
 Without a price there is nothing that a commitment loss could spare, so its weight is 0.6 there, not 2; and numbers of

@@ -36,34 +36,40 @@ from vqcodec.training.validation import Validator
 from vqcodec.weights import ModelFile, load_model
 
 TABLE = Path(__file__).parents[1] / "results" / "trials.csv"
-PRICES = (0.13, 0.3, 0.6, 1.2, 2.0)
+LMBDAS = (0.13, 0.3, 0.6, 1.2, 2.0)
 RATES = (0.05, 0.10, 0.15)
 SETTINGS = {
-    "crop": 128, "batch": 12, "judged": 1.0, "lr": 3e-4, "warmup": 50, "perceptual": 3.0, "coarse": 8.0,
-    "commitment": 0.6, "rate": 2.2, "full_stages": 0.85, "discriminator_start": 50, "train_encoder": False,
+    "crop": 128, "batch": 12, "judged": 1.0, "lr": 3e-4, "warmup": 50,
+    "commitment": 0.6, "lmbda": 2.2, "full_stages": 0.85, "discriminator_start": 50, "train_encoder": False,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is trained: fields of the phase beside the settings of all."""
+    """What is trained: fields of the phase and weights of losses, beside the settings of all."""
 
     name: str
     phase: dict[str, float] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
     trained: bool = True
 
 
 GAN = {"adversarial": 1.0}
-TEXTURE = {"adversarial": 2.0, "texture": 8.0}
+ENCODER = {"adversarial": 2.0, "train_encoder": True}
+LOSSES = {"l1": 1.0, "perceptual": 3.0, "coarse": 8.0}
 VARIANTS = (
     Variant("at the start", trained=False),
     Variant("adversarial weight 1", GAN),
     Variant("adversarial weight 2", {"adversarial": 2.0}),
-    Variant("texture weight 4, nothing adversarial", {"texture": 4.0}),
-    Variant("texture weight 4, adversarial 1", GAN | {"texture": 4.0}),
-    Variant("texture weight 8, perceptual 1.5, adversarial 1", GAN | {"texture": 8.0, "perceptual": 1.5}),
-    Variant("texture weight 8, adversarial 2", TEXTURE),
-    Variant("texture weight 8, adversarial 2, encoder learns", TEXTURE | {"train_encoder": True}),
+    Variant("texture weight 4, nothing adversarial", losses={"texture": 4.0}),
+    Variant("texture weight 4, adversarial 1", GAN, {"texture": 4.0}),
+    Variant("texture weight 8, perceptual 1.5, adversarial 1", GAN, {"texture": 8.0, "perceptual": 1.5}),
+    Variant("texture weight 8, adversarial 2", {"adversarial": 2.0}, {"texture": 8.0}),
+    Variant(
+        "texture weight 8, adversarial 2, encoder learns",
+        {"adversarial": 2.0, "train_encoder": True},
+        {"texture": 8.0},
+    ),
 )
 
 
@@ -73,7 +79,7 @@ class TimedTrainer(Trainer):
     def __init__(
         self, variant: Variant, seconds: float, crops: CropSampler, out: Path, start: ModelFile
     ) -> None:
-        phase = Phase("", 10**9, **(SETTINGS | variant.phase))
+        phase = Phase("", 10**9, losses=LOSSES | variant.losses, **(SETTINGS | variant.phase))
         super().__init__(TrainConfig(start.model.config, (phase,)), crops, None, out)
         self.adopt(start)
         self.step = 0
@@ -88,7 +94,7 @@ class TimedTrainer(Trainer):
 
 
 class Judge:
-    """Measures models on the validation squares, at prices of a bit that span the rates."""
+    """Measures models on the validation squares, at lambdas that span the rates."""
 
     def __init__(self, pictures: Tensor) -> None:
         self.pictures = pictures
@@ -99,7 +105,7 @@ class Judge:
 
     @torch.no_grad()
     def measure(self, model: VQGAN) -> dict[str, float]:
-        rows = [self.at(model.eval(), price) for price in PRICES]
+        rows = [self.at(model.eval(), lmbda) for lmbda in LMBDAS]
         rates = np.log([row.pop("bpp") for row in rows])[::-1]
         return {
             f"{name} at {rate:.2f} bpp": float(
@@ -109,7 +115,7 @@ class Judge:
             for rate in RATES
         }
 
-    def at(self, model: VQGAN, price: float) -> dict[str, float]:
+    def at(self, model: VQGAN, lmbda: float) -> dict[str, float]:
         values: dict[str, list[Tensor]] = {}
         features = []
         for pictures in self.pictures.split(4):
@@ -118,7 +124,7 @@ class Judge:
                 latents = model.analyse(pictures)
             n, dim, height, width = latents.shape
             flat = latents.permute(0, 2, 3, 1).reshape(-1, dim).float()
-            indices = model.quantizer.choose(flat, price)
+            indices = model.quantizer.choose(flat, lmbda)
             chosen = model.quantizer.dequantize(indices).view(n, height, width, dim).permute(0, 3, 1, 2)
             stages = torch.full((n,), model.config.stages)
             with torch.autocast("cpu", torch.bfloat16):

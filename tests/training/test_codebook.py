@@ -48,7 +48,7 @@ def test_codewords_become_the_means_of_what_they_stand_for():
 def test_codeword_zero_of_later_stages_stays_zero():
     learner, latents, generator = learner_and_data()
     for _ in range(20):
-        learner.update(learner.quantizer.quantize(latents, lagrangian=0.1), generator)
+        learner.update(learner.quantizer.quantize(latents, lmbda=0.1), generator)
     assert not learner.quantizer.codebooks[1:, 0].any()
     assert learner.quantizer.codebooks[0, 0].any()
 
@@ -67,10 +67,10 @@ def test_rates_are_the_information_of_the_choices():
 def test_a_price_on_bits_buys_fewer_bits_for_more_distortion():
     learner, latents, generator = learner_and_data()
     for _ in range(50):
-        learner.update(learner.quantizer.quantize(latents, lagrangian=0.1), generator)
+        learner.update(learner.quantizer.quantize(latents, lmbda=0.1), generator)
     results = []
     for price in (0.0, 0.1, 0.5):
-        quantized = learner.quantizer.quantize(latents, lagrangian=price)
+        quantized = learner.quantizer.quantize(latents, lmbda=price)
         error = (latents - quantized.partial[-1]).square().sum(1).mean()
         results.append((float(learner.quantizer.rate(quantized.indices).mean()), float(error)))
     rates, errors = zip(*results, strict=True)

@@ -20,7 +20,7 @@ from vqcodec.training.release import release
 from vqcodec.training.trainer import FIDELITY, Trainer
 from vqcodec.weights import load_model
 
-DISTORTION = replace(RECIPE, phases=(Phase("rate-aware", 6, crop=32, batch=4, rate=0.5),))
+DISTORTION = replace(RECIPE, phases=(Phase("rate-aware", 6, crop=32, batch=4, lmbda=0.5),))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from vqcodec.image.find import pictures_below
 from vqcodec.model import ModelConfig
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
-from vqcodec.training.trainer import Trainer, lattice_error
+from vqcodec.training.losses import lattice_error
+from vqcodec.training.trainer import Trainer
 from vqcodec.training.validation import Validator
 from vqcodec.weights import find_model, load_model
 
@@ -36,7 +37,15 @@ RECIPE = TrainConfig(
     model=SMALL,
     phases=(
         Phase("autoencoder", 3, crop=32, batch=4, warmup=2, quantize=False),
-        Phase("rate-aware", 3, crop=32, batch=4, coarse=1.0, rate=0.5, final_lr=1e-4),
+        Phase(
+            "rate-aware",
+            3,
+            crop=32,
+            batch=4,
+            losses={"l1": 1.0, "perceptual": 1.0, "coarse": 1.0},
+            lmbda=0.5,
+            final_lr=1e-4,
+        ),
         Phase("adversarial", 3, crop=32, batch=4, adversarial=0.5, discriminator_start=1),
         Phase("generator", 3, crop=32, batch=4, adversarial=0.5, train_encoder=False),
     ),
@@ -74,7 +83,7 @@ def test_a_resumed_run_equals_one_that_went_through(crops, tmp_path):
 def test_a_run_continues_from_the_released_model(crops, tmp_path):
     """Weights, step and hours are the model's, and its codebooks stay in use."""
     released = load_model()
-    phase = Phase("further", 10**6, crop=64, batch=8, rate=1.0, lr=1e-9, final_lr=1e-9)
+    phase = Phase("further", 10**6, crop=64, batch=8, lmbda=1.0, lr=1e-9, final_lr=1e-9)
     recipe = TrainConfig(released.model.config, (phase,))
     trainer = Trainer(recipe, crops, None, tmp_path, start=released.path)
     start = trainer.step
@@ -106,7 +115,7 @@ def test_loss_falls(crops, tmp_path):
     trainer = Trainer(replace(RECIPE, phases=(phase,)), crops, None, tmp_path)
     for _ in range(100):
         trainer.train_step()
-    errors = [entry["l1"] for entry in trainer.window]
+    errors = [entry["l1"] for entry in trainer.log.window]
     assert np.mean(errors[-10:]) < 0.6 * np.mean(errors[:10])
 
 
@@ -130,7 +139,7 @@ def test_the_discriminator_learns_to_tell_pictures_from_an_untrained_generator(c
     trainer = Trainer(replace(RECIPE, phases=(phase,)), crops, None, tmp_path)
     for _ in range(30):
         trainer.train_step()
-    losses = [entry["discriminator"] for entry in trainer.window]
+    losses = [entry["discriminator"] for entry in trainer.log.window]
     assert losses[0] > 1.5
     assert losses[-1] < 0.8 * losses[0]
 

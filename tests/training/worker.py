@@ -67,7 +67,7 @@ def main(run: Path, steps: int) -> None:
             same_everywhere(module.state_dict())
         same_everywhere({"counts": trainer.learner.counts, "sums": trainer.learner.sums})
     # Each process drew crops of its own.
-    losses = torch.tensor([entry["l1"] for entry in trainer.window])
+    losses = torch.tensor([entry["l1"] for entry in trainer.log.window])
     other = losses.clone()
     dist.broadcast(other, 0)
     assert distributed.rank() == 0 or not torch.equal(losses, other)

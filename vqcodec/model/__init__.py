@@ -1,10 +1,20 @@
-"""The networks: encoder, vector quantizer, generator. Plain modules, no losses, no optimisers.
+"""The networks: encoder, vector quantizer and generator, as plain modules without losses or optimisers.
 
-There are two families behind one interface: `VQGAN` of this project, and `TamingVQGAN` for imported models.
-A model has a `config` with `stages`, `codebook_size`, `latent_dim` and `downsampling`, `encode`, a `quantizer`,
-`decode` and the buffer `latent_rms`; it says how it is stored (`family`, `stored_as`) and how it
-is run (`memory_format`, `window_area`, `halo`, `blends`).
+There are two families: `VQGAN` of this project, and `TamingVQGAN` for imported models. Both have:
+
+- `config`, with `stages`, `codebook_size`, `latent_dim` and `downsampling`;
+- `analyse` (picture to latents), `quantizer`, and `synthesise` (latents to picture);
+- the buffer `latent_rms`;
+- `family` and `stored_as`, which say how a model file names and stores the model;
+- `memory_format`, `halo` and `blends`, which say how `vqcodec.runtime` runs it.
+
+`VQGAN` also has `strip_area`, for `vqcodec.runtime.strips`. `TamingVQGAN` has `window_area` instead, for
+`vqcodec.runtime.windows`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
 
 from vqcodec.model.config import ModelConfig
 from vqcodec.model.encoder import Encoder
@@ -24,5 +34,8 @@ __all__ = [
     "TamingVQGAN",
 ]
 
-FAMILIES = {VQGAN.family: (VQGAN, ModelConfig), TamingVQGAN.family: (TamingVQGAN, TamingConfig)}
-"""Model class and configuration class by the family that a model file names."""
+FAMILIES: dict[str, tuple[Callable[..., VQGAN | TamingVQGAN], type[ModelConfig | TamingConfig]]] = {
+    VQGAN.family: (VQGAN, ModelConfig),
+    TamingVQGAN.family: (TamingVQGAN, TamingConfig),
+}
+"""Model class and configuration class of each family, by the name that model files use."""

@@ -1,4 +1,4 @@
-"""The shape of a model, as one frozen dataclass per family that is stored beside its weights."""
+"""Model configurations: one frozen dataclass per family, stored beside the weights."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 
 class Shape(Protocol):
-    """What coders need to know of a model, of whatever family.
+    """What coders need to know about a model of any family.
 
     Attributes:
-        stages: quantizer stages S.
+        stages: number of quantizer stages S.
         codebook_size: codewords per stage K.
         latent_dim: channels D of the quantized latents.
-        downsampling: edge in pixels of the picture area that one latent position stands for.
+        downsampling: side, in pixels, of the square that one latent position covers.
     """
 
     @property
@@ -30,20 +30,30 @@ class Shape(Protocol):
     def downsampling(self) -> int: ...
 
 
+@dataclass(frozen=True)
 class Config:
-    """What the configurations of all families have in common; they are frozen dataclasses."""
+    """Base class of the configurations of all families, which are frozen dataclasses."""
 
     def to_json(self) -> str:
+        """Serialise all fields as JSON, sorted by name."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote. Raises `ValueError` on unknown or missing fields."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: a field is unknown or missing.
+        """
         return cls.from_fields(json.loads(text))
 
     @classmethod
     def from_fields(cls, values: dict) -> Self:
-        """Build from a dictionary of all fields. Raises `ValueError` on unknown or missing ones."""
+        """Build a configuration from a dictionary of all its fields.
+
+        Raises:
+            ValueError: a field is unknown or missing.
+        """
         names = {field.name for field in fields(cls)}
         if set(values) != names:
             raise ValueError(f"model configuration has fields {sorted(values)}, expected {sorted(names)}")
@@ -74,5 +84,5 @@ class ModelConfig(Config):
 
     @property
     def downsampling(self) -> int:
-        """Edge in pixels of the picture area that one latent position stands for."""
+        """Side, in pixels, of the square that one latent position covers."""
         return 16

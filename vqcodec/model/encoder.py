@@ -30,4 +30,5 @@ class Encoder(nn.Module):
         self.head = nn.Conv2d(sixteenth, config.latent_dim, 1)
 
     def forward(self, picture: Tensor) -> Tensor:
+        """Map a picture (N, 3, 16h, 16w) in [-1, 1] to latents (N, D, h, w)."""
         return self.head(self.body(self.stem(F.pixel_unshuffle(picture, 4))))

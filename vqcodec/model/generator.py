@@ -29,7 +29,15 @@ class Generator(nn.Module):
         icnr_(self.head, 4)
 
     def forward(self, latents: Tensor, stages: Tensor) -> Tensor:
-        """Render `latents` made from `stages` (N,) int64 quantizer stages, 1..S."""
+        """Render latents to a picture.
+
+        Args:
+            latents: (N, D, h, w).
+            stages: (N,) int64, number of quantizer stages that the latents were made from, 1..S.
+
+        Returns:
+            (N, 3, 16h, 16w), about [-1, 1].
+        """
         x = self.stem(latents)
         for layer in self.body:
             x = layer(x, stages - 1) if isinstance(layer, ResidualBlock) else layer(x)

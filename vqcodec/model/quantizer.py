@@ -1,4 +1,4 @@
-"""Residual vector quantizer: each stage quantizes what the stages before it left over."""
+"""Residual vector quantizer: each stage quantizes the residual of the stages before it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Sequences of codewords that `choose` follows at a time: their costs, 1024 each, stay in the cache.
+# Number of codeword sequences that `choose` extends at a time. Their costs, 1024 each, stay in the cache.
 _BLOCK = 1024
 
 
 @dataclass
 class Quantized:
-    """What the quantizer made of N latent vectors.
+    """Result of quantizing N latent vectors.
 
     Attributes:
-        indices: (N, S) int64, the chosen codeword of every stage.
-        residuals: (S, N, D), what each stage was given to quantize.
-        partial: (S, N, D), sum of the codewords up to and including each stage.
+        indices: (N, S) int64, the chosen codeword of each stage.
+        residuals: (S, N, D), the input of each stage.
+        partial: (S, N, D), the sum of the codewords up to and including each stage.
     """
 
     indices: Tensor
@@ -30,14 +30,17 @@ class Quantized:
 class ResidualVectorQuantizer(nn.Module):
     """S codebooks of K codewords (SoundStream, 2021; RQ-VAE, CVPR 2022), entropy-constrained.
 
-    Codeword 0 of every stage after the first is the zero vector: "nothing to add here". The rate of a
-    codeword is looked up in two tables per stage, one for positions where the stage before chose
-    codeword 0 and one for all others (`rate_context`).
+    In every stage after the first, codeword 0 is the zero vector: "nothing to add here". Each stage has two
+    rate tables: one for positions where the stage before chose codeword 0, and one for all others (see
+    `rate_context`).
 
     Buffers:
         codebooks: (S, K, D).
-        bits: (S, 2, K), estimated rate of every codeword in bits.
+        bits: (S, 2, K), estimated rate of each codeword in bits.
     """
+
+    codebooks: Tensor
+    bits: Tensor
 
     def __init__(self, stages: int, codebook_size: int, dim: int) -> None:
         super().__init__()
@@ -48,18 +51,19 @@ class ResidualVectorQuantizer(nn.Module):
 
     @property
     def stages(self) -> int:
+        """Number of stages S."""
         return self.codebooks.shape[0]
 
     @torch.no_grad()
     def quantize(
-        self, latents: Tensor, stages: int | None = None, lagrangian: Tensor | float | None = None
+        self, latents: Tensor, stages: int | None = None, lmbda: Tensor | float | None = None
     ) -> Quantized:
-        """Choose codewords greedily, stage by stage: least |residual - codeword|^2 + lagrangian * bits.
+        """Choose codewords greedily, stage by stage, minimising |residual - codeword|^2 + lmbda * bits.
 
         Args:
             latents: (N, D) float32.
-            stages: how many stages to run, all by default.
-            lagrangian: price of a bit in squared latent units, a number or (N,); none means nearest codeword.
+            stages: number of stages to run; all by default.
+            lmbda: squared latent units per bit, a number or (N,); `None` takes the nearest codewords.
         """
         residual = latents
         total = torch.zeros_like(latents)
@@ -68,10 +72,10 @@ class ResidualVectorQuantizer(nn.Module):
         for stage, codebook in enumerate(self.codebooks[:stages]):
             residuals.append(residual)
             cost = self.distances(stage, residual)
-            if lagrangian is not None:
+            if lmbda is not None:
                 context = rate_context(indices, len(latents))
-                price = torch.as_tensor(lagrangian, dtype=cost.dtype).expand(len(latents))
-                cost += price[:, None] * self.bits[stage][context]
+                weight = torch.as_tensor(lmbda, dtype=cost.dtype).expand(len(latents))
+                cost += weight[:, None] * self.bits[stage][context]
             index = cost.argmin(1)
             codeword = codebook[index]
             residual = residual - codeword
@@ -82,31 +86,40 @@ class ResidualVectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def choose(
-        self, latents: Tensor, lagrangian: float = 0.0, beams: int = 2, stages: int | None = None
+        self, latents: Tensor, lmbda: float = 0.0, beams: int = 2, stages: int | None = None
     ) -> Tensor:
-        """Indices (N, S) int64 of the least |latent - sum of codewords|^2 + lagrangian * bits that a search finds.
+        """Choose codewords by beam search, minimising |latent - sum of codewords|^2 + lmbda * bits.
 
-        After every stage, the best sequences so far are followed (beam search).
+        After each stage, the search keeps the `beams` best sequences.
 
         Args:
             latents: (N, D) float32.
-            lagrangian: price of a bit in squared latent units.
-            beams: sequences to follow; one is what `quantize` does.
-            stages: how many stages to run, all by default.
+            lmbda: squared latent units per bit.
+            beams: number of sequences to keep; 1 gives the result of `quantize`.
+            stages: number of stages to run; all by default.
+
+        Returns:
+            indices (N, S) int64.
         """
-        # Norms and prices are two more columns of the codebook, multiplied with the two rate contexts, so that the
-        # costs of a stage are one matrix product.
+        # The norm of a codeword plus lmbda times its rate makes two more columns of the codebook, one per
+        # rate context. They multiply a one-hot rate context, so the costs of a stage are one matrix product.
         tables = []
         for stage, bits in enumerate(self.bits[:stages]):
             factor, offset = self.linear(stage)
-            tables.append(torch.cat([factor, (offset + lagrangian * bits).T], 1).T.contiguous())
+            tables.append(torch.cat([factor, (offset + lmbda * bits).T], 1).T.contiguous())
         parts = [self._search(part, tables, beams) for part in latents.split(_BLOCK // beams)]
         return torch.cat(parts) if parts else latents.new_empty(0, len(tables), dtype=torch.int64)
 
     def _search(self, latents: Tensor, tables: list[Tensor], beams: int) -> Tensor:
-        """The indices (n, S) that `choose` finds for some latents, given each stage's costs (D + 2, K)."""
+        """Return the indices (n, S) that `choose` finds for latents (n, D).
+
+        Args:
+            latents: (n, D).
+            tables: matrix (D + 2, K) of each stage that gives the costs of its codewords.
+            beams: number of sequences to keep.
+        """
         count, dim = latents.shape
-        # The residuals of every sequence, and 1 in the column of the context.
+        # The residual of each sequence, and its one-hot rate context.
         extended = latents.new_zeros(count, 1, dim + 2)
         extended[:, 0, :dim] = latents
         extended[:, :, dim] = 1
@@ -141,34 +154,42 @@ class ResidualVectorQuantizer(nn.Module):
         return torch.addmm(offset, residual, factor.T)
 
     def linear(self, stage: int) -> tuple[Tensor, Tensor]:
-        """What `distances` multiplies residuals with, (K, D), and what it adds, (K,)."""
+        """Return what `distances` multiplies residuals with, (K, D), and what it adds, (K,)."""
         codebook = self.codebooks[stage]
         return -2 * codebook, codebook.square().sum(1)
 
     @torch.no_grad()
     def reorder(self, stage: int, order: Tensor) -> None:
-        """Give the codewords of a stage new indices: codeword `order[i]` becomes codeword i."""
+        """Reorder the codewords of a stage in place: codeword `order[i]` gets index i."""
         self.codebooks[stage] = self.codebooks[stage][order]
         self.bits[stage] = self.bits[stage][:, order]
 
     def rate(self, indices: Tensor) -> Tensor:
-        """Estimated rate of `indices` (N, s) int64 in bits, (N,)."""
+        """Estimate the rate of indices (N, s) int64, in bits: (N,)."""
         columns = list(indices.unbind(1))
-        return sum(
+        rates = (
             self.bits[stage][rate_context(columns[:stage], len(column)), column]
             for stage, column in enumerate(columns)
         )
+        return sum(rates, self.bits.new_zeros(()))
 
     def dequantize(self, indices: Tensor) -> Tensor:
-        """Sum the codewords of `indices` (N, s) int64, s <= S, to (N, D)."""
+        """Sum the codewords of indices (N, s) int64, s <= S, to latents (N, D)."""
         starts = torch.arange(indices.shape[1], device=indices.device) * self.codebooks.shape[1]
         return F.embedding_bag(indices + starts, self.codebooks.flatten(0, 1), mode="sum")
 
 
 def rate_context(indices: list[Tensor], count: int) -> Tensor:
-    """The rate table of the next stage: 1 where the stage before chose codeword 0, else 0; (N,) int64.
+    """Return the rate context of the next stage: 1 where the stage before chose codeword 0, else 0.
 
-    The second stage follows the first, whose codeword 0 is one like any other, so it has context 0.
+    In the first stage, codeword 0 is a codeword like any other, so the second stage always has context 0.
+
+    Args:
+        indices: (N,) int64 for each earlier stage.
+        count: N.
+
+    Returns:
+        (N,) int64.
     """
     if len(indices) < 2:
         return torch.zeros(count, dtype=torch.int64)
@@ -176,8 +197,8 @@ def rate_context(indices: list[Tensor], count: int) -> Tensor:
 
 
 def _least(cost: Tensor) -> Tensor:
-    """Column of the least value of each row."""
+    """Return the column of the smallest value of each row."""
     if cost.device.type == "cpu":
-        # numpy's search is vectorised, torch's takes ten times as long.
+        # numpy's argmin is vectorised; torch's takes ten times as long.
         return torch.from_numpy(cost.numpy().argmin(1))
     return cost.argmin(1)

@@ -1,7 +1,7 @@
-"""The VQGAN of Esser, Rombach and Ommer (Taming Transformers, CVPR 2021), for models trained by others.
+"""VQGAN of Esser, Rombach and Ommer (Taming Transformers, CVPR 2021), for models that others have trained.
 
 Encoder and decoder have residual blocks with group normalisation and attention, so every output position
-depends on the whole picture. Their modules have the names that they have in the published checkpoints.
+depends on the whole picture. The submodules have the names of the published checkpoints.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ class TamingConfig(Config):
     """Hyper-parameters of a `TamingVQGAN`.
 
     Attributes:
-        channels: base width; every level has a multiple of it.
-        multipliers: width of each level over `channels`, from full resolution down; each further level halves
-            the resolution.
+        channels: base width; the width of each level is a multiple of it.
+        multipliers: width of each level divided by `channels`, from full resolution down. Each further level
+            halves the resolution.
         blocks: residual blocks per level of the encoder; the decoder has one more.
-        attention_levels: levels that have attention after every residual block.
+        attention_levels: levels with attention after each residual block.
         hidden_channels: channels between the networks and the 1x1 convolutions around the quantizer.
         latent_dim: channels D of the quantized latents.
         codebook_size: number of codewords K.
-        quantizer: "nearest" codeword, or "gumbel": the codeword that a linear classifier likes best.
+        quantizer: "nearest" for the nearest codeword, or "gumbel" for the one that a linear classifier scores
+            highest.
     """
 
     channels: int = 128
@@ -48,18 +49,21 @@ class TamingConfig(Config):
 
     @property
     def downsampling(self) -> int:
-        """Edge in pixels of the picture area that one latent position stands for."""
+        """Side, in pixels, of the square that one latent position covers."""
         return 2 ** (len(self.multipliers) - 1)
 
 
 class GumbelQuantizer(ResidualVectorQuantizer):
     """One stage whose codeword is chosen by a linear classifier, trained with the Gumbel-softmax trick.
 
-    In training, noise is added to the logits; here the codeword is the most likely one.
+    Training adds noise to the logits. Here the codeword is the most likely one.
 
     Buffers:
-        projection, offset: (K, D) and (K,), the classifier.
+        projection, offset: weight (K, D) and bias (K,) of the classifier.
     """
+
+    projection: Tensor
+    offset: Tensor
 
     def __init__(self, codebook_size: int, dim: int) -> None:
         super().__init__(1, codebook_size, dim)
@@ -67,12 +71,15 @@ class GumbelQuantizer(ResidualVectorQuantizer):
         self.register_buffer("offset", torch.zeros(codebook_size))
 
     def linear(self, stage: int) -> tuple[Tensor, Tensor]:
-        """To -2 times the logits: what |x|^2 - 2 x.c + |c|^2 leaves where only the product tells."""
+        """Return -2 times weight and bias of the classifier, so that the least distance is the largest logit.
+
+        `distances` computes |c|^2 - 2 x.c for ordinary codewords; here it computes -2 times the logits.
+        """
         return -2 * self.projection, -2 * self.offset
 
     @torch.no_grad()
     def reorder(self, stage: int, order: Tensor) -> None:
-        """As of every quantizer, with the classifier."""
+        """Reorder the codewords of a stage in place, together with the classifier."""
         super().reorder(stage, order)
         self.projection.copy_(self.projection[order])
         self.offset.copy_(self.offset[order])
@@ -84,22 +91,33 @@ class TamingVQGAN(nn.Module):
         picture -> encoder -> quant_conv -> scale -> quantizer -> index
         index -> codeword -> scale -> post_quant_conv -> decoder -> picture
 
-    Attributes: as of `VQGAN`. The networks run on windows of up to 768x512 pixels. In larger pictures,
-    neighbouring windows are cross-faded over 128 pixels, and the result is close to, but not exactly, that of
-    the whole picture at once.
+    The networks run on windows of up to 768x512 pixels. In larger pictures, neighbouring windows are
+    cross-faded over 128 pixels. The result is close to that of the whole picture at once, but not exactly
+    equal.
+
+    Attributes:
+        config: configuration of the model.
+        family: name of the architecture in model files.
+        stored_as: dtype of the weights in model files.
+        memory_format: memory format of the weights.
+        window_area: largest area of a window, in latent positions, without the halo.
+        halo: latent positions added around each window. Neighbouring windows are blended over twice as many.
+        blends: true, because neighbouring windows are cross-faded.
     """
 
     family = "taming"
-    # Rounded to float16, weights would change pictures by some 5e-3, and might change indices.
+    # Rounding the weights to float16 would change pictures by about 5e-3, and might change indices.
     stored_as = torch.float32
-    # With channels last, group normalisation on a CPU is off by up to 3e-4 in a picture of 768x512.
+    # With channels last, group normalisation on a CPU is off by up to 3e-4 on a 768x512 picture.
     memory_format = torch.contiguous_format
     blends = True
+    quantizer: ResidualVectorQuantizer
+    latent_rms: Tensor
 
     def __init__(self, config: TamingConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = _Encoder(config)
         self.quant_conv = nn.Conv2d(config.hidden_channels, config.latent_dim, 1)
         if config.quantizer == "gumbel":
             self.quantizer = GumbelQuantizer(config.codebook_size, config.latent_dim)
@@ -108,7 +126,7 @@ class TamingVQGAN(nn.Module):
         else:
             raise ValueError(f"quantizer {config.quantizer!r} is neither nearest nor gumbel")
         self.post_quant_conv = nn.Conv2d(config.latent_dim, config.hidden_channels, 1)
-        self.decoder = Decoder(config)
+        self.decoder = _Decoder(config)
         self.register_buffer("latent_rms", torch.ones(()))
         self.window_area = 768 * 512 // config.downsampling**2
         self.halo = 64 // config.downsampling
@@ -118,11 +136,14 @@ class TamingVQGAN(nn.Module):
         return self.quant_conv(self.encoder(pictures.contiguous())).float() / self.latent_rms
 
     def synthesise(self, latents: Tensor, stages: Tensor | None = None) -> Tensor:
-        """Render latents (N, D, h, w); pictures as in `encode`. `stages` is always 1."""
+        """Render latents (N, D, h, w) to pictures (N, 3, fh, fw), about [-1, 1].
+
+        `stages` is ignored: the model has one stage.
+        """
         return self.decoder(self.post_quant_conv((latents * self.latent_rms).contiguous()))
 
 
-class Encoder(nn.Module):
+class _Encoder(nn.Module):
     """Picture (N, 3, fh, fw) to hidden channels (N, Z, h, w)."""
 
     def __init__(self, config: TamingConfig) -> None:
@@ -131,12 +152,12 @@ class Encoder(nn.Module):
         self.conv_in = _conv3(3, config.channels)
         levels = []
         for number, (before, width) in enumerate(zip([config.channels, *widths], widths, strict=False)):
-            level = Level(before, width, config.blocks, number in config.attention_levels)
+            level = _Level(before, width, config.blocks, number in config.attention_levels)
             if number < len(widths) - 1:
-                level.downsample = Downsample(width)
+                level.downsample = _Downsample(width)
             levels.append(level)
         self.down = nn.ModuleList(levels)
-        self.mid = Middle(widths[-1])
+        self.mid = _Middle(widths[-1])
         self.norm_out = _norm(widths[-1])
         self.conv_out = _conv3(widths[-1], config.hidden_channels)
 
@@ -147,19 +168,19 @@ class Encoder(nn.Module):
         return self.conv_out(F.silu(self.norm_out(self.mid(x)), inplace=True))
 
 
-class Decoder(nn.Module):
+class _Decoder(nn.Module):
     """Hidden channels (N, Z, h, w) to picture (N, 3, fh, fw)."""
 
     def __init__(self, config: TamingConfig) -> None:
         super().__init__()
         widths = [config.channels * multiplier for multiplier in config.multipliers]
         self.conv_in = _conv3(config.hidden_channels, widths[-1])
-        self.mid = Middle(widths[-1])
+        self.mid = _Middle(widths[-1])
         levels = []
         for number, (before, width) in enumerate(zip([*widths[1:], widths[-1]], widths, strict=True)):
-            level = Level(before, width, config.blocks + 1, number in config.attention_levels)
+            level = _Level(before, width, config.blocks + 1, number in config.attention_levels)
             if number > 0:
-                level.upsample = Upsample(width)
+                level.upsample = _Upsample(width)
             levels.append(level)
         self.up = nn.ModuleList(levels)
         self.norm_out = _norm(widths[0])
@@ -172,15 +193,18 @@ class Decoder(nn.Module):
         return self.conv_out(F.silu(self.norm_out(x), inplace=True))
 
 
-class Level(nn.Module):
-    """Residual blocks at one resolution, each followed by attention if wanted, then the step to the next."""
+class _Level(nn.Module):
+    """Residual blocks at one resolution, each followed by attention if wanted, then the step to the next one.
+
+    (N, C, H, W) to (N, C', H, W), or with half or twice the sides where the level resamples.
+    """
 
     def __init__(self, in_channels: int, channels: int, blocks: int, attention: bool) -> None:
         super().__init__()
         self.block = nn.ModuleList(
-            ResidualBlock(channels if number else in_channels, channels) for number in range(blocks)
+            _ResidualBlock(channels if number else in_channels, channels) for number in range(blocks)
         )
-        self.attn = nn.ModuleList(Attention(channels) for _ in range(blocks if attention else 0))
+        self.attn = nn.ModuleList(_Attention(channels) for _ in range(blocks if attention else 0))
         self.downsample: nn.Module | None = None
         self.upsample: nn.Module | None = None
 
@@ -193,21 +217,24 @@ class Level(nn.Module):
         return resample(x) if resample else x
 
 
-class Middle(nn.Module):
-    """Residual block, attention, residual block at the lowest resolution."""
+class _Middle(nn.Module):
+    """Residual block, attention, residual block at the lowest resolution. Keeps the shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.block_1 = ResidualBlock(channels, channels)
-        self.attn_1 = Attention(channels)
-        self.block_2 = ResidualBlock(channels, channels)
+        self.block_1 = _ResidualBlock(channels, channels)
+        self.attn_1 = _Attention(channels)
+        self.block_2 = _ResidualBlock(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block_2(self.attn_1(self.block_1(x)))
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions after normalisation and swish, beside a 1x1 convolution where widths differ."""
+class _ResidualBlock(nn.Module):
+    """Two 3x3 convolutions, each after normalisation and swish: (N, C, H, W) to (N, C', H, W).
+
+    The skip path has a 1x1 convolution where the widths differ.
+    """
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -223,8 +250,8 @@ class ResidualBlock(nn.Module):
         return (self.nin_shortcut(x) if self.nin_shortcut else x) + y
 
 
-class Attention(nn.Module):
-    """Every position attends to all others, with one head."""
+class _Attention(nn.Module):
+    """Single-head attention over all positions. Keeps the shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -244,8 +271,8 @@ class Attention(nn.Module):
         return x + self.proj_out(y[:, 0].transpose(1, 2).reshape(x.shape))
 
 
-class Downsample(nn.Module):
-    """Halve the resolution by a strided convolution, padded below and on the right only."""
+class _Downsample(nn.Module):
+    """Halve the resolution with a strided convolution that pads only at the bottom and on the right."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -255,8 +282,8 @@ class Downsample(nn.Module):
         return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
-class Upsample(nn.Module):
-    """Double the resolution: repeat every position, then a convolution."""
+class _Upsample(nn.Module):
+    """Double the resolution: repeat each position, then apply a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

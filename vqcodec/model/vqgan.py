@@ -1,4 +1,4 @@
-"""The whole network: encoder, residual vector quantizer and generator."""
+"""The complete network: encoder, residual vector quantizer and generator."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ class VQGAN(nn.Module):
         picture -> Encoder -> scale -> ResidualVectorQuantizer -> indices
         indices -> sum of codewords -> Generator -> picture
 
-    The latents are divided by one running root mean square, the same for every position and
-    channel, so that the codebooks see unit scale and plain patches keep small latents.
+    The latents are divided by one running root mean square, the same for every position and channel. So the
+    codebooks see unit scale, and flat patches keep small latents.
 
     Attributes:
-        config: what it was built from.
+        config: configuration of the model.
         family: name of the architecture in model files.
-        stored_as: type of the weights in model files.
-        memory_format: of the weights, in which the networks run fastest.
+        stored_as: dtype of the weights in model files.
+        memory_format: memory format of the weights in which the networks run fastest.
         strip_area: area, in latent positions, of the strips in which the networks run over a picture.
-        blends: false, since nothing beyond the halo changes a window.
+        halo: latent positions around a window that its output depends on.
+        blends: false, because nothing beyond the halo changes a window.
     """
 
     family = "residual"
@@ -36,6 +37,7 @@ class VQGAN(nn.Module):
     memory_format = torch.channels_last
     strip_area = 6 << 10
     blends = False
+    latent_rms: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -47,8 +49,12 @@ class VQGAN(nn.Module):
 
     @property
     def halo(self) -> int:
-        """Latent positions around a window that its output depends on: the larger receptive field of both networks."""
-        # Every residual block reaches a position further at its own resolution, stem and head one at 1/4.
+        """Latent positions around a window that its output depends on.
+
+        This is the larger receptive field of the two networks.
+        """
+        # Each residual block reaches one position further at its own resolution; stem and head each reach one
+        # further at 1/4.
         encoder, generator = self.config.encoder_blocks, self.config.generator_blocks
         first = (1 + encoder[0]) / 4 + encoder[1] / 2 + encoder[2]
         second = generator[0] + generator[1] / 2 + (generator[2] + 1) / 4
@@ -59,5 +65,10 @@ class VQGAN(nn.Module):
         return self.encoder(pictures).float() / self.latent_rms
 
     def synthesise(self, latents: Tensor, stages: Tensor) -> Tensor:
-        """Render latents (N, D, h, w) made from `stages` (N,) int64 stages; pictures as in `analyse`."""
+        """Render latents to pictures (N, 3, 16h, 16w), about [-1, 1].
+
+        Args:
+            latents: (N, D, h, w).
+            stages: (N,) int64, number of stages that the latents were made from, 1..S.
+        """
         return self.generator(latents, stages)

@@ -8,7 +8,7 @@ from torch import Tensor
 from vqcodec.model.quantizer import Quantized, ResidualVectorQuantizer, rate_context
 from vqcodec.training import distributed
 
-# Least running count that a rate is computed from: a codeword is never priced higher than this makes it.
+# Least running count that a rate is computed from: an upper bound for the rate of a codeword.
 LEAST_COUNT = 0.02
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from vqcodec.model.config import ModelConfig
+from vqcodec.training.losses import LOOK_AT_FEATURES, LOSSES
+
+# Every crop draws its lambda log-uniformly from so many powers of ten.
+LMBDA_DECADES = 1.3
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,7 @@ class Phase:
         final_lr: learning rate at its end; cosine in between.
         warmup: steps over which the learning rate rises from zero at the start of the phase.
         quantize: whether the latents are quantized; without, encoder and generator learn alone.
-        l1: weight of the mean absolute error.
-        mse: weight of the mean squared error.
-        coarse: weight of the mean absolute errors of the picture reduced 4 and 16 times: colours of plain areas,
-            which the perceptual distance hardly sees.
-        lattice: weight of the mean absolute error averaged over like pixels of cells of 8 x 8 and 16 x 16
-            (`lattice_error`): texture that repeats from cell to cell, which no other loss minds much.
-        perceptual: weight of the perceptual distance.
-        texture: weight of the distance between local statistics of the same features.
+        losses: weights of the losses of the decoded picture, by the names of `vqcodec.training.losses`.
         judged: share of the crops that the perceptual network and the discriminator see. On all of them the former
             costs as much as the codec.
         adversarial: weight of the adversarial loss, 0 for none, as a share of the gradient of all others at the
@@ -38,8 +35,8 @@ class Phase:
         discriminator_lr: learning rate of the discriminator.
         discriminator_start: steps in which the discriminator alone learns, before the generator is told.
         commitment: weight of the commitment loss.
-        rate: largest Lagrange multiplier of the rate in codeword selection (squared latent units per bit);
-            every crop draws one between a twentieth of this and this.
+        lmbda: largest Lagrange multiplier of the rate in codeword selection (squared latent units per bit);
+            every crop draws one of the `LMBDA_DECADES` below it.
         full_stages: share of the crops that use all stages; the others draw 1..S evenly (quantizer dropout).
         train_encoder: whether encoder and codebooks learn; without, only the generator does.
     """
@@ -52,20 +49,24 @@ class Phase:
     final_lr: float = 1e-3
     warmup: int = 0
     quantize: bool = True
-    l1: float = 1.0
-    mse: float = 0.0
-    coarse: float = 0.0
-    lattice: float = 0.0
-    perceptual: float = 1.0
-    texture: float = 0.0
+    losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0, "perceptual": 1.0})
     judged: float = 0.5
     adversarial: float = 0.0
     discriminator_lr: float = 2e-4
     discriminator_start: int = 0
     commitment: float = 0.25
-    rate: float = 0.0
+    lmbda: float = 0.0
     full_stages: float = 0.3
     train_encoder: bool = True
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.losses) - set(LOSSES):
+            raise ValueError(f"unknown losses {sorted(unknown)}")
+
+    @property
+    def looks_at_features(self) -> bool:
+        """Whether the perceptual network has to look at the pictures."""
+        return bool(self.adversarial or LOOK_AT_FEATURES & set(self.losses))
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class TrainConfig:
 
 
 def _known(kind: type, values: dict[str, Any]) -> Any:
-    unknown = set(values) - {field.name for field in fields(kind)}
+    unknown = set(values) - {one.name for one in fields(kind)}
     if unknown:
         raise ValueError(f"unknown {kind.__name__} fields {sorted(unknown)}")
     return kind(**values)

@@ -59,7 +59,7 @@ def release(
     model.load_state_dict(
         {key: value.to(model.stored_as).float() for key, value in model.state_dict().items()}
     )
-    charged = any(phase["rate"] for phase in state["config"]["phases"])
+    charged = any(phase["lmbda"] for phase in state["config"]["phases"])
     planes = index_pool(model, crops, LMBDAS if charged else None, pool)
     notes = {"steps": str(state["step"]), "hours": f"{state['seconds'] / 3600:.2f}"}
     if realistic:

@@ -1,9 +1,8 @@
-"""The training loop: phases, quantizer dropout, averaged weights, validation, exact resume."""
+"""The training loop: optimisers, averaged weights, validation, exact resume."""
 
 from __future__ import annotations
 
 import copy
-import csv
 import math
 import os
 import signal
@@ -13,59 +12,28 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.model import VQGAN
 from vqcodec.training import distributed
+from vqcodec.training.balancer import AdversarialBalancer
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
 from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, hinge
 from vqcodec.training.grow import grow
+from vqcodec.training.log import TrainingLog, append_row, drop_rows_after
+from vqcodec.training.losses import Rendering, picture_losses
 from vqcodec.training.optim import Muon
-from vqcodec.training.perceptual import MARGIN, PerceptualDistance, distance, shifted, texture_distance
+from vqcodec.training.perceptual import MARGIN, PerceptualDistance, shifted
+from vqcodec.training.step import ForwardPass, Passed, autocast
 from vqcodec.training.validation import Validator
 from vqcodec.weights import ModelFile, load_model
 
 LOG_EVERY = 50
 # The averaged weights from before the first adversarial phase.
 FIDELITY = "fidelity.pt"
-# Edges in pixels of the cells of `lattice_error`, and how many cells a window has along each edge.
-LATTICES = (8, 16)
-CELLS = 8
-# Steps between measurements of the scale of the adversarial loss.
-BALANCE_EVERY = 8
-USAGE_ALARM = 0.5
-# The discriminator's hinge loss is 2 where it tells nothing apart, and 0 where nothing can fool it any more.
-DISCRIMINATOR_ALARM = (0.02, 1.98)
-
-
-def lattice_error(error: Tensor) -> Tensor:
-    """Mean absolute error of what repeats every 8 pixels, and of what repeats every 16, summed.
-
-    Errors are averaged over pixels of the same place in neighbouring cells, and what all pixels of a cell have in
-    common is left out. Texture whose strokes lie elsewhere than they should averages out. A grid does not, which a
-    generator without noise likes to draw for texture.
-
-    Args:
-        error: (N, C, h, w), h and w multiples of 16; what is left beyond windows of 8 x 8 cells does not count.
-    """
-    total = error.new_zeros(())
-    for cell in LATTICES:
-        rows, columns = (max(1, side // (cell * CELLS)) for side in error.shape[2:])
-        down, over = (min(CELLS, side // cell) for side in error.shape[2:])
-        part = error[..., : rows * down * cell, : columns * over * cell]
-        cells = part.reshape(*error.shape[:2], rows, down, cell, columns, over, cell).mean((3, 6))
-        total = total + (cells - cells.mean((3, 5), keepdim=True)).abs().mean()
-    return total
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 autocast, on a CPU where it has native instructions for it, otherwise float32."""
-    native = device.type != "cpu" or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
 class Trainer:
@@ -119,12 +87,12 @@ class Trainer:
         self.step = 0
         self.skipped = 0
         self.seconds = 0.0
-        self.balance = 0.0
+        self.balancer = AdversarialBalancer()
         self.generator = torch.Generator()
+        self.forward = ForwardPass(self.model, self.learner, self.generator)
+        self.log = TrainingLog(config.model.stages, config.model.codebook_size, self.device)
         self.stopping = False
         out.mkdir(parents=True, exist_ok=True)
-        self.window: list[dict[str, float]] = []
-        self.assignments = torch.zeros(config.model.stages, config.model.codebook_size, device=self.device)
         if (out / "checkpoint.pt").exists():
             self.load_state_dict(torch.load(out / "checkpoint.pt", self.device, weights_only=True))
         elif start:
@@ -158,17 +126,17 @@ class Trainer:
 
     def learning_rate(self, phase: Phase, done: int) -> float:
         cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, done / phase.steps))
-        rate = phase.final_lr + (phase.lr - phase.final_lr) * cosine
-        return rate * min(1.0, (done + 1) / phase.warmup) if phase.warmup else rate
+        lr = phase.final_lr + (phase.lr - phase.final_lr) * cosine
+        return lr * min(1.0, (done + 1) / phase.warmup) if phase.warmup else lr
 
     def train_step(self) -> None:
         phase, done = self.config.phase_at(self.step)
         if phase.adversarial:
             self.keep_fidelity()
-        rate = self.learning_rate(phase, done)
+        lr = self.learning_rate(phase, done)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = lr
 
         # Every draw of a step follows from its number, so that a stopped run needs to remember none.
         rng = np.random.default_rng((self.config.seed, self.step, distributed.rank()))
@@ -178,7 +146,10 @@ class Trainer:
         losses = self.backward(phase, done, pictures)
         distributed.mean_(param.grad for param in self.parameters if param.grad is not None)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        if torch.isfinite(norm):
+        # The gradient of a loss that is not a number may be one: that of an absolute value is 0.
+        total = losses["total"].detach().clone()
+        distributed.mean_([total])
+        if torch.isfinite(norm) and torch.isfinite(total):
             for optimiser in self.optimisers:
                 optimiser.step()
             self.update_average()
@@ -186,110 +157,49 @@ class Trainer:
             self.skipped += 1
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        self.window.append(
-            {name: value.item() for name, value in losses.items()} | {"gradient": norm.item(), "lr": rate}
-        )
+        self.log.add(losses, gradient=norm.item(), lr=lr)
         self.step += 1
 
     def backward(self, phase: Phase, done: int, pictures: Tensor) -> dict[str, Tensor]:
         """Compute the losses and the gradients of everything that learns; the discriminator takes its step."""
-        count = len(pictures)
-        with torch.set_grad_enabled(phase.train_encoder), autocast(self.device):
-            raw = self.model.encoder(pictures).float()
-        if phase.train_encoder:
-            # The batch's own scale carries a gradient, so growing all latents gains nothing.
-            rms = raw.square().mean().sqrt()
-            common = rms.detach().clone()
-            distributed.mean_([common])
-            if torch.isfinite(common):
-                self.model.latent_rms.lerp_(common, 0.02 if self.step else 1.0)
-        else:
-            rms = common = self.model.latent_rms
-        latents = (raw / rms).permute(0, 2, 3, 1)
-        flat = latents.reshape(-1, latents.shape[-1])
-
-        stages = torch.randint(1, self.config.model.stages + 1, (count,), generator=self.generator)
-        full = torch.rand(count, generator=self.generator) < phase.full_stages
-        stages = torch.where(full, self.config.model.stages, stages).to(self.device)
-        commitment = torch.zeros((), device=self.device)
-        if phase.quantize:
-            if not self.learner.initialised:
-                self.learner.initialise(flat.detach(), self.generator)
-            lagrangian = self.draw_lagrangian(phase, count).repeat_interleave(len(flat) // count)
-            quantized = self.model.quantizer.quantize(flat.detach(), lagrangian=lagrangian)
-            if phase.train_encoder and torch.isfinite(common):
-                self.learner.update(quantized, self.generator)
-            for stage, index in enumerate(quantized.indices.unbind(1)):
-                self.assignments[stage] += torch.bincount(index, minlength=self.assignments.shape[1])
-            per_position = (stages - 1).repeat_interleave(len(flat) // count)
-            chosen = quantized.partial[per_position, torch.arange(len(flat), device=self.device)]
-            commitment = (flat - chosen).square().mean()
-            flat = flat + (chosen - flat).detach()
+        passed = self.forward(phase, pictures, first=self.step == 0)
+        if passed.indices is not None:
+            self.log.count(passed.indices)
+        rendering = self.look_at(phase, pictures, passed.decoded)
+        of_picture, losses = picture_losses(rendering, phase.losses)
+        total = of_picture + phase.commitment * passed.commitment
+        losses = {"total": total} | losses | {"commitment": passed.commitment, "bits": passed.bits}
+        if phase.adversarial:
+            features = [part.detach() for part in rendering.features]
+            losses["discriminator"] = self.train_discriminator(phase, rendering.wanted, features)
+        if not phase.adversarial or done < phase.discriminator_start or not torch.isfinite(total):
+            total.backward()
+            return losses
         with autocast(self.device):
-            decoded = self.model.synthesise(flat.view_as(latents).permute(0, 3, 1, 2), stages).float()
+            judgement = self.discriminator(rendering.features)
+        losses["adversarial"] = adversarial(judgement)
+        self.backward_balanced(phase, of_picture, losses["adversarial"], passed)
+        return losses
 
-        error = decoded - pictures
-        l1, mse = error.abs().mean(), error.square().mean()
-        quarter = F.avg_pool2d(error, 4)
-        coarse = quarter.abs().mean() + F.avg_pool2d(quarter, 4).abs().mean()
-        lattice = lattice_error(error) if phase.lattice else torch.zeros((), device=self.device)
-        judged = math.ceil(phase.judged * count)
+    def look_at(self, phase: Phase, pictures: Tensor, decoded: Tensor) -> Rendering:
+        """What the losses of the picture see, with features of a share of the crops if any of them needs these."""
+        if not phase.looks_at_features:
+            return Rendering(decoded, pictures)
+        judged = math.ceil(phase.judged * len(pictures))
         shift = torch.randint(MARGIN, (2,), generator=self.generator).tolist()
         with torch.no_grad():
             wanted = self.perceptual.features(shifted(pictures[:judged], *shift))
         features = self.perceptual.features(shifted(decoded[:judged], *shift))
-        perceptual = distance(features, wanted).mean()
-        texture = torch.zeros((), device=self.device)
-        if phase.texture:
-            texture = texture_distance(features, wanted).mean()
-        picture_loss = phase.l1 * l1 + phase.mse * mse + phase.coarse * coarse
-        picture_loss = picture_loss + phase.lattice * lattice
-        picture_loss = picture_loss + phase.perceptual * perceptual + phase.texture * texture
-        total = picture_loss + phase.commitment * commitment
-        losses = {
-            "total": total,
-            "l1": l1,
-            "mse": mse,
-            "coarse": coarse,
-            "lattice": lattice,
-            "perceptual": perceptual,
-            "texture": texture,
-            "commitment": commitment,
-            "bits": self.model.quantizer.rate(quantized.indices).mean()
-            if phase.quantize
-            else torch.zeros(()),
-            "discriminator": torch.zeros(()),
-            "adversarial": torch.zeros(()),
-        }
-        if not phase.adversarial:
-            total.backward()
-            return losses
+        return Rendering(decoded, pictures, features, wanted)
 
-        losses["discriminator"] = self.train_discriminator(
-            phase, wanted, [part.detach() for part in features]
-        )
-        if done < phase.discriminator_start or not torch.isfinite(total):
-            total.backward()
-            return losses
-        with autocast(self.device):
-            judgement = self.discriminator(features)
-        losses["adversarial"] = adversarial(judgement)
-        # Both gradients at the decoded picture, the adversarial one scaled to a share of the other. The scale changes
-        # slowly, and finding it takes a second pass through the perceptual network.
-        if self.step % BALANCE_EVERY == 0 or not self.balance:
-            (others,) = torch.autograd.grad(picture_loss, decoded, retain_graph=True)
-            (fooling,) = torch.autograd.grad(losses["adversarial"], decoded)
-            self.balance = min(float(others.norm() / (fooling.norm() + 1e-8)), 1e4)
-            gradient = others + phase.adversarial * self.balance * fooling
-        else:
-            weighted = picture_loss + phase.adversarial * self.balance * losses["adversarial"]
-            (gradient,) = torch.autograd.grad(weighted, decoded)
-        roots, gradients = [decoded], [gradient]
-        if commitment.requires_grad:
-            roots.append(commitment)
+    def backward_balanced(self, phase: Phase, others: Tensor, fooling: Tensor, passed: Passed) -> None:
+        """The gradients of all losses, the adversarial one scaled to a share of the others."""
+        gradient = self.balancer.gradient(others, fooling, phase.adversarial, passed.decoded, self.step)
+        roots, gradients = [passed.decoded], [gradient]
+        if passed.commitment.requires_grad:
+            roots.append(passed.commitment)
             gradients.append(torch.tensor(phase.commitment, device=self.device))
         torch.autograd.backward(roots, gradients)
-        return losses
 
     def train_discriminator(self, phase: Phase, real: list[Tensor], generated: list[Tensor]) -> Tensor:
         for group in self.discriminator_optimiser.param_groups:
@@ -306,11 +216,6 @@ class Trainer:
             self.discriminator_optimiser.step()
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         return loss.detach()
-
-    def draw_lagrangian(self, phase: Phase, count: int) -> Tensor:
-        """One price of a bit per crop, log-uniform over the 1.3 decades that quality 0 to 100 spans."""
-        draws = torch.rand(count, generator=self.generator)
-        return (phase.rate * 10 ** (-1.3 * draws)).to(self.device)
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -338,7 +243,7 @@ class Trainer:
                 clock = now
                 bar.update()
                 if self.step % LOG_EVERY == 0:
-                    self.log(bar)
+                    self.write_log(bar)
                 if first and self.step % self.config.save_every == 0:
                     self.save()
                 if first and self.validator and self.step % self.config.validate_every == 0:
@@ -364,35 +269,15 @@ class Trainer:
         self.stopping = flag.item() > 0
         return self.stopping
 
-    def log(self, bar: tqdm) -> None:
-        row: dict[str, Any] = {"step": self.step, "hours": round(self.seconds / 3600, 4)}
+    def write_log(self, bar: tqdm) -> None:
         phase, _ = self.config.phase_at(self.step - 1)
-        row["phase"] = phase.name
-        for name in self.window[0]:
-            row[name] = f"{np.mean([entry[name] for entry in self.window]):.5g}"
-        row |= {"skipped": self.skipped, "restarts": self.learner.restarts}
-        if phase.quantize:
-            share = self.assignments / self.assignments.sum(1, keepdim=True).clamp_min(1)
-            usage = (self.assignments > 0).float().mean(1)
-            perplexity = torch.exp(-(share * share.clamp_min(1e-12).log()).sum(1))
-            # A window of few crops cannot touch all codewords: judge against what it could touch.
-            reach = 1 - math.exp(-float(self.assignments[0].sum()) / self.assignments.shape[1])
-            if float(usage.min()) < USAGE_ALARM * reach:
-                worst = int(usage.argmin())
-                bar.write(f"step {self.step}: alarm: stage {worst} uses {usage[worst]:.0%} of its codewords")
-        else:
-            usage = perplexity = torch.zeros(self.config.model.stages)
-        if phase.adversarial and self.step > phase.discriminator_start:
-            loss = float(row["discriminator"])
-            if not DISCRIMINATOR_ALARM[0] < loss < DISCRIMINATOR_ALARM[1]:
-                bar.write(f"step {self.step}: alarm: the discriminator stands still at a loss of {loss:.3f}")
-        row |= {f"usage{s}": f"{float(u):.3f}" for s, u in enumerate(usage)}
-        row |= {f"perplexity{s}": f"{float(p):.0f}" for s, p in enumerate(perplexity)}
+        for alarm in self.log.alarms(bool(phase.adversarial)) if phase.quantize else ():
+            bar.write(f"step {self.step}: alarm: {alarm}")
+        row: dict[str, Any] = {"step": self.step, "hours": round(self.seconds / 3600, 4), "phase": phase.name}
+        row |= self.log.row() | {"skipped": self.skipped, "restarts": self.learner.restarts}
         if distributed.rank() == 0:
             append_row(self.out / "metrics.csv", row)
-        bar.set_postfix(l1=row["l1"], perceptual=row["perceptual"], usage=row[f"usage{len(usage) - 1}"])
-        self.window.clear()
-        self.assignments.zero_()
+        bar.set_postfix(total=row["total"], bits=row["bits"])
 
     def validate(self) -> None:
         row = {"step": self.step, "hours": round(self.seconds / 3600, 4)}
@@ -412,9 +297,9 @@ class Trainer:
             "step": self.step,
             "skipped": self.skipped,
             "seconds": self.seconds,
-            "balance": self.balance,
-            "window": self.window,
-            "assignments": self.assignments,
+            "balance": self.balancer.scale,
+            "window": self.log.window,
+            "assignments": self.log.assignments,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -428,9 +313,9 @@ class Trainer:
         self.step = state["step"]
         self.skipped = state["skipped"]
         self.seconds = state["seconds"]
-        self.balance = state.get("balance", 0.0)
-        self.window = state["window"]
-        self.assignments = state["assignments"]
+        self.balancer.scale = state["balance"]
+        self.log.window = state["window"]
+        self.log.assignments = state["assignments"]
         if distributed.rank() == 0:
             for name in ("metrics.csv", "validation.csv"):
                 drop_rows_after(self.out / name, self.step)
@@ -445,29 +330,3 @@ class Trainer:
         temporary = self.out / "checkpoint.tmp"
         torch.save(self.state_dict(), temporary)
         os.replace(temporary, self.out / "checkpoint.pt")
-
-
-def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Append to a CSV file. One with other columns, of another version, is written anew with the columns of both."""
-    columns, rows = [], []
-    if path.exists():
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or [])
-            rows = [] if set(columns) == set(row) else list(reader)
-    known = set(columns) == set(row)
-    columns = columns if known else list(dict.fromkeys([*row, *columns]))
-    with path.open("a" if known else "w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        if not known:
-            writer.writeheader()
-            writer.writerows(rows)
-        writer.writerow(row)
-
-
-def drop_rows_after(path: Path, step: int) -> None:
-    """Remove what a run logged after its last checkpoint; resuming logs it again."""
-    if not path.exists():
-        return
-    header, *rows = path.read_text().splitlines(keepends=True)
-    path.write_text(header + "".join(row for row in rows if int(row.split(",", 1)[0]) <= step))

@@ -1,0 +1,115 @@
+"""The losses of a decoded picture, each a function with a name that recipes give a weight.
+
+To add one, write a function of a `Rendering` and put it into `LOSSES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqcodec.training.perceptual import distance, texture_distance
+
+# Edges in pixels of the cells of `lattice_error`, and how many cells a window has along each edge.
+LATTICES = (8, 16)
+CELLS = 8
+
+
+@dataclass
+class Rendering:
+    """What a step decoded, beside what it was to decode.
+
+    Attributes:
+        decoded: (N, 3, H, W), about [-1, 1], with a gradient.
+        pictures: the originals, of the same shape.
+        features: of the perceptual network on a share of `decoded`; empty if no loss of the phase looks at them.
+        wanted: the same of `pictures`.
+    """
+
+    decoded: Tensor
+    pictures: Tensor
+    features: Sequence[Tensor] = ()
+    wanted: Sequence[Tensor] = ()
+
+    @cached_property
+    def error(self) -> Tensor:
+        return self.decoded - self.pictures
+
+
+def l1(rendering: Rendering) -> Tensor:
+    """Mean absolute error."""
+    return rendering.error.abs().mean()
+
+
+def mse(rendering: Rendering) -> Tensor:
+    """Mean squared error."""
+    return rendering.error.square().mean()
+
+
+def coarse(rendering: Rendering) -> Tensor:
+    """Mean absolute errors of the picture reduced 4 and 16 times, summed.
+
+    They keep the colours of plain areas, which the perceptual distance hardly sees.
+    """
+    quarter = F.avg_pool2d(rendering.error, 4)
+    return quarter.abs().mean() + F.avg_pool2d(quarter, 4).abs().mean()
+
+
+def lattice(rendering: Rendering) -> Tensor:
+    """`lattice_error`: texture that repeats from cell to cell, which no other loss minds much."""
+    return lattice_error(rendering.error)
+
+
+def perceptual(rendering: Rendering) -> Tensor:
+    """Squared distance of normalised features."""
+    return distance(rendering.features, rendering.wanted).mean()
+
+
+def texture(rendering: Rendering) -> Tensor:
+    """Distance between local statistics of the same features."""
+    return texture_distance(rendering.features, rendering.wanted).mean()
+
+
+LOSSES: dict[str, Callable[[Rendering], Tensor]] = {
+    function.__name__: function for function in (l1, mse, coarse, lattice, perceptual, texture)
+}
+"""Every loss by the name that recipes use."""
+
+LOOK_AT_FEATURES = frozenset({"perceptual", "texture"})
+"""Names of those that need the perceptual network."""
+
+
+def picture_losses(rendering: Rendering, weights: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum of losses, and each of them without its weight.
+
+    Args:
+        rendering: of the step.
+        weights: by name.
+    """
+    parts = {name: LOSSES[name](rendering) for name in weights}
+    total = sum((weights[name] * part for name, part in parts.items()), rendering.error.new_zeros(()))
+    return total, parts
+
+
+def lattice_error(error: Tensor) -> Tensor:
+    """Mean absolute error of what repeats every 8 pixels, and of what repeats every 16, summed.
+
+    Errors are averaged over pixels of the same place in neighbouring cells, and what all pixels of a cell have in
+    common is left out. Texture whose strokes lie elsewhere than they should averages out. A grid does not, which a
+    generator without noise likes to draw for texture.
+
+    Args:
+        error: (N, C, h, w), h and w multiples of 16; what is left beyond windows of 8 x 8 cells does not count.
+    """
+    total = error.new_zeros(())
+    for cell in LATTICES:
+        rows, columns = (max(1, side // (cell * CELLS)) for side in error.shape[2:])
+        down, over = (min(CELLS, side // cell) for side in error.shape[2:])
+        part = error[..., : rows * down * cell, : columns * over * cell]
+        cells = part.reshape(*error.shape[:2], rows, down, cell, columns, over, cell).mean((3, 6))
+        total = total + (cells - cells.mean((3, 5), keepdim=True)).abs().mean()
+    return total
