@@ -1,31 +1,36 @@
-"""The alpha plane, lossless: two bytes if it is constant, else differences of neighbours and LZMA."""
+"""Lossless coding of the alpha plane: two bytes if it is constant, else neighbour differences and LZMA."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from .errors import CorruptChunk
 
 _CONSTANT = 0
-_CODED = 1  # plus _LEFT, plus _UP
+_CODED = 1  # plus _LEFT and _UP where they apply
 _LEFT = 1
 _UP = 2
 
 _DICTIONARY = 1 << 22
-_SAMPLE = 1 << 20  # pixels on which the predictors are compared
-_STRIP = 1 << 20  # pixels decoded at a time
+_SAMPLE = 1 << 20  # number of pixels on which the predictors are compared
+_STRIP = 1 << 20  # number of pixels decoded at a time
 
 
 def pack_alpha(alpha: np.ndarray) -> bytes:
-    """The body of the alpha chunk.
+    """Encode an alpha plane as the body of the alpha chunk.
 
     Args:
-        alpha: uint8, shape (height, width), not empty.
+        alpha: (height, width) uint8, not empty.
+
+    Raises:
+        ValueError: the plane is not uint8.
     """
     if alpha.dtype != np.uint8:
         raise ValueError(f"alpha of type {alpha.dtype}, not uint8")
     value = alpha[0, 0]
     if np.all(alpha == value):
         return bytes([_CONSTANT, value])
-    # Whole rows from all over the plane, so that a margin does not decide for what it surrounds.
+    # Sample whole rows from all over the plane, so that a margin does not decide the method.
     rows = max(_SAMPLE // alpha.shape[1], 1)
     sample = alpha[:: -(-len(alpha) // rows)] if alpha.size > _SAMPLE else alpha
     best = min(range(4), key=lambda method: len(_compress(_differences(sample, method))))
@@ -33,12 +38,22 @@ def pack_alpha(alpha: np.ndarray) -> bytes:
 
 
 def unpack_alpha(body: memoryview, width: int, height: int, y: int, rows: int) -> np.ndarray:
-    """Rows `y` to `y + rows - 1` of the plane, uint8 of shape (rows, width), possibly read-only.
+    """Decode rows `y` to `y + rows - 1` of the alpha plane.
 
-    Memory grows with the rows that are really there, whatever the header claims.
+    Memory grows with the rows that the body really holds, not with what the header claims.
+
+    Args:
+        body: body of the alpha chunk.
+        width, height: size of the plane.
+        y: first row.
+        rows: number of rows, at least 1.
+
+    Returns:
+        (rows, width) uint8, possibly read-only.
 
     Raises:
         CorruptChunk: the body does not hold a plane of this size.
+        ValueError: the rows are outside the plane.
     """
     if not 0 <= y < y + rows <= height:
         raise ValueError(f"rows {y} to {y + rows - 1} of {height}")
@@ -51,7 +66,7 @@ def unpack_alpha(body: memoryview, width: int, height: int, y: int, rows: int) -
     kept = []
     start = 0
     for strip in _decompress(body[1:], width, height, y + rows):
-        # Sums of uint8 wrap around as the differences did.
+        # Sums of uint8 wrap around, as the differences did.
         plane = np.cumsum(strip, axis=1, dtype=np.uint8) if method & _LEFT else strip
         if method & _UP:
             plane = np.cumsum(plane, axis=0, dtype=np.uint8)
@@ -71,8 +86,9 @@ def _differences(alpha: np.ndarray, method: int) -> np.ndarray:
     return plane
 
 
-def _filters() -> list[dict]:
-    import lzma  # not at the top: some builds of Python lack it, and most pictures do without
+def lzma_filters() -> list[dict]:
+    """Return the LZMA filter chain of the alpha chunk, for `lzma.FORMAT_RAW`."""
+    import lzma  # not at the top: some builds of Python lack it, and most pictures need no LZMA
 
     return [{"id": lzma.FILTER_LZMA1, "preset": 6, "dict_size": _DICTIONARY, "lc": 0, "lp": 0, "pb": 0}]
 
@@ -80,14 +96,14 @@ def _filters() -> list[dict]:
 def _compress(plane: np.ndarray) -> bytes:
     import lzma
 
-    return lzma.compress(np.ascontiguousarray(plane), lzma.FORMAT_RAW, filters=_filters())
+    return lzma.compress(np.ascontiguousarray(plane).data, lzma.FORMAT_RAW, filters=lzma_filters())
 
 
-def _decompress(data: memoryview, width: int, height: int, stop: int):
-    """Yield strips of rows until row `stop`; checks that nothing follows the last row of the plane."""
+def _decompress(data: memoryview | bytes, width: int, height: int, stop: int) -> Iterator[np.ndarray]:
+    """Yield strips of rows up to row `stop`. Check that nothing follows the last row of the plane."""
     import lzma
 
-    inflater = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters())
+    inflater = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=lzma_filters())
     step = max(_STRIP // width, 1)
     try:
         for top in range(0, stop, step):

@@ -1,4 +1,4 @@
-"""Tagged chunks: how they are framed, and how the framing is checked before anything is believed."""
+"""Tagged chunks: their framing, which is checked before any content is trusted."""
 
 import zlib
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class Chunk:
     """One chunk of a file.
 
     Args:
-        tag: one ASCII letter; upper case is critical.
-        offset: where the chunk begins in the file, in bytes.
-        length: bytes of the whole body.
-        body: the bytes of the body that are there.
-        intact: the checksum is there and right.
-        missing: bytes of the body and the checksum that are not there.
+        tag: one ASCII letter. Upper case means critical.
+        offset: start of the chunk in the file, in bytes.
+        length: length of the whole body, in bytes.
+        body: the part of the body that the file holds.
+        intact: whether the checksum is present and correct.
+        missing: number of bytes of body and checksum that the file does not hold.
     """
 
     tag: bytes
@@ -42,17 +42,26 @@ class Chunk:
 
     @property
     def name(self) -> str:
-        """The tag, for messages."""
+        """The tag as text, for messages."""
         return self.tag.decode()
 
     @property
     def critical(self) -> bool:
-        """A reader that does not know this chunk cannot show the picture."""
+        """Whether a reader that does not know this chunk cannot show the picture."""
         return self.tag.isupper()
 
 
 def pack_chunk(header: bytes, tag: bytes, body: bytes) -> bytes:
-    """A chunk as it stands in the file; `header` is the packed header, which the checksum covers too."""
+    """Encode a chunk as the bytes of the file.
+
+    Args:
+        header: the packed header, which the checksum covers too.
+        tag: one ASCII letter.
+        body: contents.
+
+    Raises:
+        LimitExceeded: the body is longer than `MAX_LENGTH`.
+    """
     if len(body) > MAX_LENGTH:
         raise LimitExceeded(f"chunk {tag.decode()} of {len(body)} bytes is too long")
     framed = tag + pack_varint(len(body)) + body
@@ -60,12 +69,17 @@ def pack_chunk(header: bytes, tag: bytes, body: bytes) -> bytes:
 
 
 def read_chunks(data: memoryview, verify_payload: bool) -> list[Chunk]:
-    """Split everything after the header into chunks; the last one is the payload, and may be cut short.
+    """Split everything after the header into chunks. The last one is the payload, and may be truncated.
+
+    Args:
+        data: the whole file.
+        verify_payload: whether to compute the checksum of the payload.
 
     Raises:
-        Truncated: the data ends before the payload begins.
-        TrailingData: it goes on after the payload.
-        CorruptChunk, LimitExceeded
+        Truncated: the data ends before the payload starts.
+        TrailingData: the data continues after the payload.
+        CorruptChunk: a tag or a length is invalid.
+        LimitExceeded: there are too many chunks, or one claims to be too long.
     """
     header_crc = zlib.crc32(data[:HEADER_SIZE])
     chunks: list[Chunk] = []
@@ -96,7 +110,10 @@ def read_chunks(data: memoryview, verify_payload: bool) -> list[Chunk]:
 
 
 def pack_varint(value: int) -> bytes:
-    """LEB128: seven bits per byte, lowest first, the top bit set on all bytes but the last."""
+    """Encode a number >= 0 as LEB128.
+
+    Seven bits per byte, lowest first; the top bit is set on all bytes but the last.
+    """
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -109,10 +126,10 @@ def read_varints(data: memoryview, count: int) -> tuple[np.ndarray, int]:
     """Read `count` LEB128 numbers of at most five bytes each.
 
     Returns:
-        the values, int64 of shape (count,), and the number of bytes read.
+        the values, (count,) int64, and the number of bytes read.
 
     Raises:
-        Truncated: the data ends first.
+        Truncated: the data ends too early.
         CorruptChunk: a number takes more than five bytes, or more than it needs.
     """
     raw = np.frombuffer(data[: count * _VARINT_SIZE], np.uint8)

@@ -1,7 +1,10 @@
-"""The whole file: write one, read one, describe one."""
+"""The complete file: write, read and describe it."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +17,9 @@ from .metadata import Metadata, read_metadata
 from .payload import Payload, pack_payload
 from .tiles import TileStream
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 _KNOWN = {chunks.ICC, chunks.EXIF, chunks.XMP, chunks.ALPHA, chunks.PAYLOAD}
 
 
@@ -23,13 +29,13 @@ def write(
     metadata: Metadata | None = None,
     alpha: np.ndarray | None = None,
 ) -> bytes:
-    """The bytes of a file.
+    """Write a file and return its bytes.
 
     Args:
-        header: what the tiles were coded with.
+        header: header that the tiles were coded with.
         tiles: one stream per tile, in raster order, each with `header.stages` slices.
-        metadata: what to keep of the picture's own.
-        alpha: uint8, shape (height, width).
+        metadata: ICC profile, EXIF and XMP to keep.
+        alpha: (height, width) uint8.
 
     Raises:
         LimitExceeded: metadata, alpha or payload are too long.
@@ -47,17 +53,17 @@ def write(
 
 @dataclass(frozen=True)
 class Container:
-    """A file that has been read. Alpha and tiles are decoded when asked for, from the buffer that was read.
+    """A file that has been read. Alpha and tiles are decoded on demand, from the buffer that was read.
 
-    The buffer is kept alive and must not change; only the slices of the tiles asked for are copied from it.
+    The buffer is kept alive and must not change. Only the slices of requested tiles are copied from it.
     Several threads may decode tiles of one container, each with its own reader.
 
     Args:
         header: size and model.
         metadata: ICC profile, EXIF, XMP.
         payload: the coded tiles.
-        chunks: all chunks of the file in their order, known or not.
-        damaged: what `salvage` left out or took with a wrong checksum, one line each; empty after `read`.
+        chunks: all chunks of the file in order, known or not.
+        damaged: what `salvage` dropped or accepted with a wrong checksum, one line each; empty after `read`.
     """
 
     header: Header
@@ -68,22 +74,23 @@ class Container:
 
     @property
     def missing(self) -> int:
-        """Bytes missing at the end of a truncated file, else 0."""
+        """Number of bytes missing at the end of a truncated file, else 0."""
         return self.chunks[-1].missing
 
     @property
     def has_alpha(self) -> bool:
-        """The picture has an alpha plane."""
+        """Whether the picture has an alpha plane."""
         return any(chunk.tag == chunks.ALPHA for chunk in self.chunks)
 
     def alpha(self, y: int = 0, rows: int | None = None) -> np.ndarray | None:
-        """Rows `y` to `y + rows - 1` of the alpha plane (all by default), or `None` where there is none.
+        """Decode rows `y` to `y + rows - 1` of the alpha plane, by default all.
 
         Returns:
-            uint8 array of shape (rows, width), possibly read-only.
+            (rows, width) uint8, possibly read-only; `None` if the picture has no alpha plane.
 
         Raises:
             CorruptChunk: the chunk does not hold an alpha plane of the picture's size.
+            ValueError: the rows are outside the picture.
         """
         height, width = self.header.height, self.header.width
         rows = height - y if rows is None else rows
@@ -93,18 +100,18 @@ class Container:
         return None
 
 
-def read(data, *, allow_truncated: bool = False, verify_payload: bool = True) -> Container:
+def read(data: Buffer, *, allow_truncated: bool = False, verify_payload: bool = True) -> Container:
     """Read a file from any contiguous buffer: bytes, a memoryview, a memory map.
 
     Args:
         data: the whole file.
-        allow_truncated: accept a file that ends inside the slices of the payload; what is there can be
-            decoded, and `Container.missing` and `Payload.complete` say what is not.
-        verify_payload: compute the checksum of the payload, which touches all of it. Without it a reader
-            of one region touches only the slices of that region, and their checks find damage to them.
+        allow_truncated: accept a file that ends inside the slices of the payload. What it holds can be
+            decoded; `Container.missing` and `Payload.complete` tell what is missing.
+        verify_payload: compute the checksum of the payload, which reads all of it. Without it, a reader of
+            one region touches only the slices of that region, and their checks find damage to them.
 
     Raises:
-        BitstreamError: one of its kinds for everything that can be wrong with the data.
+        BitstreamError: the data is invalid; each kind of fault has its own subclass.
     """
     view = memoryview(data).cast("B")
     header = read_header(view)
@@ -118,14 +125,14 @@ def read(data, *, allow_truncated: bool = False, verify_payload: bool = True) ->
     return _container(header, parts, [])
 
 
-def salvage(data) -> Container:
-    """Read what can be read of a damaged file: checksums only decide what is left out.
+def salvage(data: Buffer) -> Container:
+    """Read as much as possible of a damaged file. Chunks with wrong checksums do not raise.
 
-    Damaged metadata and alpha are left out and named in `Container.damaged`; a damaged or truncated payload
-    is taken as it is, and `TileReader.end_stage` (or `Payload.check_plane`) tells which tiles decode.
+    Damaged metadata and alpha are dropped and named in `Container.damaged`. A damaged or truncated payload is
+    accepted as it is; `TileReader.end_stage` (or `Payload.check_plane`) tells which tiles decode.
 
     Raises:
-        BitstreamError: the header, the framing of the chunks, or the index of the payload make no sense.
+        BitstreamError: the header, the framing of the chunks, or the index of the payload is invalid.
     """
     view = memoryview(data).cast("B")
     header = read_header(view)
@@ -134,13 +141,13 @@ def salvage(data) -> Container:
     return _container(header, [chunk for chunk in parts if chunk.intact or chunk is parts[-1]], damaged)
 
 
-def info(data) -> dict:
-    """What can be said of a file without its model, in plain values for JSON.
+def info(data: Buffer) -> dict[str, Any]:
+    """Describe a file without its model, in plain values for JSON.
 
-    A truncated file is described as far as it reaches.
+    A truncated file is described as far as it goes.
 
     Raises:
-        BitstreamError: anything else is wrong with the data.
+        BitstreamError: the data is invalid in any other way.
     """
     container = read(data, allow_truncated=True)
     header = container.header

@@ -1,8 +1,8 @@
 """Symbols to bytes and back: a range coder with integer frequencies, on top of `constriction`.
 
 A stream is one long binary fraction, most significant byte first, inside the interval that the symbols
-select; bytes that are not there count as zero. So it can end at any byte, a prefix of it decodes as far as it
-reaches, and it is at most one byte longer than the information in the symbols.
+select. Missing bytes count as zero. So a stream can end at any byte, a prefix decodes as far as it goes, and
+the stream is at most one byte longer than the information in the symbols.
 """
 
 import math
@@ -17,7 +17,7 @@ FREQUENCY_SUM = 1 << FREQUENCY_BITS
 
 _CODER_BITS = 24  # resolution of constriction's probabilities
 _STEP = float(1 << (_CODER_BITS - FREQUENCY_BITS))
-_BLOCK = 1 << 18  # table entries converted at a time: 1 MB of float32 stays in the cache
+BLOCK = 1 << 18  # table entries converted at a time: 1 MB of float32, which stays in the cache
 
 _categorical = constriction.stream.model.Categorical
 _family = _categorical(perfect=False)
@@ -28,7 +28,7 @@ _WINDOW = 1 << 64
 class SymbolEncoder:
     """Range encoder for one stream.
 
-    Symbols are integers 0 to K - 1 with 2 <= K <= 65536; frequencies are integers of at least 1 that sum to
+    Symbols are integers 0 to K - 1 with 2 <= K <= 65536. Frequencies are integers of at least 1 that sum to
     `FREQUENCY_SUM` (2**16) over the alphabet.
     """
 
@@ -40,11 +40,11 @@ class SymbolEncoder:
         """Append symbols.
 
         Args:
-            symbols: integers, shape (n,).
-            frequencies: integers (or float32 of integer value), shape (K,) for all symbols, or (n, K).
+            symbols: (n,) integers.
+            frequencies: integers (or float32 with integer values), (K,) for all symbols or (n, K).
 
         Raises:
-            ValueError: a symbol outside the alphabet, or frequencies that are not as described above.
+            ValueError: a symbol is outside the alphabet, or the frequencies are not as described above.
         """
         symbols = np.ascontiguousarray(symbols, np.int32)
         if symbols.ndim != 1:
@@ -60,27 +60,28 @@ class SymbolEncoder:
             self._coder.encode(symbols[rows], _family, _weights(frequencies[rows]))
 
     def bits(self) -> float:
-        """Information encoded so far, in bits; the finished stream is at most one byte longer."""
+        """Return the information encoded so far, in bits. The finished stream is at most one byte longer."""
         words, (_, span) = self._coder.pos()
         return 32 * words + 64 - math.log2(span)
 
     def mark(self) -> None:
-        """Remember this place between two symbols; `finish` says how many bytes it takes to get here."""
+        """Mark this place between two symbols. `finish` returns how many bytes decode up to here."""
         words, (lower, _) = self._coder.pos()
         self._marks.append((words, lower))
 
     def finish(self) -> tuple[bytes, list[int]]:
-        """The stream, as short as it can be, and for every mark the shortest prefix that decodes up to it.
+        """Return the stream, as short as possible, and the prefix lengths of the marks.
 
         Returns:
-            the stream, and one length in bytes per call of `mark`, ascending.
+            the stream, and for each call of `mark` the length in bytes of the shortest prefix that decodes up
+            to it, ascending.
         """
         words, (lower, span) = self._coder.pos()
         sealed = self._coder.get_compressed()
         prefix = int.from_bytes(sealed[:words].astype(_WORD).tobytes(), "big")
         window = int.from_bytes(sealed[words : words + 2].astype(_WORD).tobytes().ljust(8, b"\0"), "big")
         # `sealed` lies inside the interval. If its last 64 bits are below those of the lower end, sealing has
-        # carried into the words before, and the lower end is to be counted from what they were without it.
+        # carried into the words before. Then the lower end counts from those words without the carry.
         low = (prefix - (window < lower) << 64) + lower
         for zeros in range(64, -1, -8):
             stream = low + (1 << zeros) - 1 >> zeros << zeros
@@ -94,8 +95,8 @@ class SymbolDecoder:
     """Range decoder for one stream, or for a prefix of one.
 
     Args:
-        data: bytes from `SymbolEncoder.finish`. What is missing at the end is taken as zero, so that too
-            short a stream decodes to wrong symbols rather than to an error: check what was decoded.
+        data: bytes from `SymbolEncoder.finish`. Missing bytes at the end count as zero, so a stream that is
+            too short decodes to wrong symbols rather than to an error. Check the decoded symbols.
     """
 
     def __init__(self, data: bytes):
@@ -103,18 +104,18 @@ class SymbolDecoder:
         self._coder = constriction.stream.queue.RangeDecoder(words.astype(np.uint32))
 
     def decode(self, frequencies: np.ndarray, n: int | None = None) -> np.ndarray:
-        """The next symbols.
+        """Decode the next symbols.
 
         Args:
-            frequencies: as at the encoder, shape (K,) with `n`, or (n, K).
-            n: number of symbols, needed (and allowed) only with frequencies of shape (K,).
+            frequencies: as for the encoder, (K,) with `n`, or (n, K).
+            n: number of symbols, required (and allowed) only with frequencies (K,).
 
         Returns:
-            int32 array of shape (n,), values 0 to K - 1.
+            (n,) int32, values 0 to K - 1.
 
         Raises:
             CorruptStream: the data cannot come from these frequencies.
-            ValueError: bad arguments.
+            ValueError: the arguments are invalid.
         """
         if (np.ndim(frequencies) == 1) != (n is not None):
             raise ValueError("n belongs to frequencies of shape (K,), and only to them")
@@ -125,24 +126,24 @@ class SymbolDecoder:
             for rows in _blocks(frequencies):
                 symbols[rows] = self._coder.decode(_family, _weights(frequencies[rows]))
             return symbols
-        except AssertionError as error:  # this is how constriction reports invalid data
+        except AssertionError as error:  # constriction reports invalid data like this
             raise CorruptStream("the range coder stream is damaged") from error
 
 
 def _weights(frequencies: np.ndarray) -> np.ndarray:
-    """Frequencies as constriction's input, such that its cumulative table is exactly 2**8 times theirs.
+    """Convert frequencies to weights whose cumulative table in constriction is exactly 2**8 times theirs.
 
-    For weights w it takes floor(cumulative w * scale) + symbol as cumulative probability in units of 2**-24,
-    with scale = (2**24 - K) / sum(w). With w = 2**8 f - 1 every sum is an integer below 2**24, exact in
-    float32 in any order, and the scale is exactly 1: nothing is rounded, and the cumulative probabilities
-    are 2**8 times the cumulative frequencies.
+    From weights w, constriction computes floor(cumulative w * scale) + symbol as cumulative probability in
+    units of 2**-24, with scale = (2**24 - K) / sum(w). With w = 2**8 f - 1, every sum is an integer below
+    2**24, which is exact in float32 in any order, and the scale is exactly 1. So nothing is rounded, and the
+    cumulative probabilities are 2**8 times the cumulative frequencies.
     """
     weights = np.multiply(frequencies, np.float32(_STEP), dtype=np.float32)
     weights -= np.float32(1)
     size = weights.shape[-1] if weights.ndim in (1, 2) else 0
     if not 2 <= size <= FREQUENCY_SUM:
         raise ValueError(f"frequencies of shape {weights.shape}, not (K,) or (n, K)")
-    # einsum takes a quarter of the time that sum takes.
+    # einsum takes a quarter of the time of sum.
     sums = np.einsum("...i->...", weights)
     if weights.size and (weights.min() < _STEP - 1 or np.any(sums != (1 << _CODER_BITS) - size)):
         raise ValueError(f"frequencies must be at least 1 and sum to {FREQUENCY_SUM}")
@@ -150,15 +151,15 @@ def _weights(frequencies: np.ndarray) -> np.ndarray:
 
 
 def _blocks(frequencies: np.ndarray) -> list[slice]:
-    step = max(_BLOCK // max(frequencies.shape[1], 1), 1)
+    step = max(BLOCK // max(frequencies.shape[1], 1), 1)
     return [slice(start, start + step) for start in range(0, len(frequencies), step)]
 
 
 def _prefix_length(data: bytes, words: int, lower: int) -> int:
-    """Bytes of a stream that decode everything before a mark when zeros follow them.
+    """Return how many bytes of a stream decode everything before a mark, when zeros follow them.
 
-    They do if and only if the number that they make is not below the lower end of the interval at the mark,
-    of which `lower` is the 64 bits after the first `words` words.
+    They do so if and only if the number that they form is not below the lower end of the interval at the
+    mark. `lower` holds the 64 bits of that lower end after the first `words` words.
     """
     window = int.from_bytes(data[4 * words : 4 * words + 8].ljust(8, b"\0"), "big")
     room = (window - lower) % _WINDOW

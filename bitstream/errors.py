@@ -1,14 +1,14 @@
-"""Everything that can be wrong with a `.vqc` file, as one tree of exceptions under `BitstreamError`."""
+"""Everything that can be wrong with a `.vqc` file, as a tree of exceptions under `BitstreamError`."""
 
-# ruff: noqa: N818 - each class is named after the fault, and its base says that it is an error
+# ruff: noqa: N818 - each class is named after the fault, and its base class says that it is an error
 
 
 class BitstreamError(ValueError):
-    """A `.vqc` file that cannot be read; the message is one line that says what is wrong with it."""
+    """A `.vqc` file that cannot be read. The message is one line that says what is wrong."""
 
 
 class BadMagic(BitstreamError):
-    """The data does not begin with the four magic bytes: it is not a `.vqc` file."""
+    """The data does not start with the four magic bytes: it is not a `.vqc` file."""
 
 
 class UnsupportedVersion(BitstreamError):
@@ -20,30 +20,30 @@ class CorruptHeader(BitstreamError):
 
 
 class CorruptChunk(BitstreamError):
-    """A chunk contradicts its checksum or its own structure, is there twice, or is missing."""
+    """A chunk contradicts its checksum or its own structure, appears twice, or is missing."""
 
 
 class CorruptStream(BitstreamError):
-    """No sequence of symbols has this range coder stream under the frequencies given."""
+    """No sequence of symbols gives this range-coder stream with the given frequencies."""
 
 
 class UnknownCriticalChunk(BitstreamError):
-    """The file has a chunk that a reader must understand to show the picture, and this reader does not."""
+    """The file has a critical chunk, needed to show the picture, that this reader does not know."""
 
 
 class LimitExceeded(BitstreamError):
-    """A size is beyond the documented limits; nothing has been allocated for it."""
+    """A size exceeds the documented limits. Nothing has been allocated for it."""
 
 
 class TrailingData(BitstreamError):
-    """There are bytes after the payload, where the file should end."""
+    """The file continues after the payload, where it should end."""
 
 
 class Truncated(BitstreamError):
     """The file ends too early.
 
     Attributes:
-        missing: bytes that are missing as far as is known, at least 1.
+        missing: number of missing bytes as far as it is known, at least 1.
     """
 
     def __init__(self, message: str, missing: int = 1):
@@ -52,7 +52,7 @@ class Truncated(BitstreamError):
 
 
 class IndexMismatch(BitstreamError):
-    """Decoded indices differ from those encoded: damaged data, or a context model that computes otherwise.
+    """Decoded indices differ from the encoded ones: the data is damaged, or the context model differs.
 
     Attributes:
         tile: number of the tile, in raster order.

@@ -1,12 +1,18 @@
-"""The fixed 20-byte header of a `.vqc` file and the geometry that follows from it."""
+"""The fixed 20-byte header of a `.vqc` file, and the geometry that follows from it."""
+
+from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import BadMagic, CorruptHeader, LimitExceeded, Truncated, UnsupportedVersion
 
-# 0xD6 is not ASCII, and 0xD6 before "V" is not UTF-8: a copy that passed through a text mode does not match.
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+# 0xD6 is not ASCII, and 0xD6 followed by "V" is not UTF-8, so a copy that went through a text mode does not
+# match.
 MAGIC = b"\xd6VQC"
 VERSION = 1
 HEADER_SIZE = 20
@@ -37,18 +43,18 @@ class Header:
     """What a decoder must know before the first chunk.
 
     Args:
-        width: picture width in pixels, 1 to 2**24; width times height is at most 2**32.
-        height: picture height in pixels, 1 to 2**24.
-        model_id: first 4 bytes of the SHA-256 of the weights file.
-        stages: residual stages of every tile, 1 to 32.
-        codebook_size: codewords per stage, 2 to 65536; indices are below it.
+        width: width of the picture in pixels, 1 to 2**24. Width times height is at most 2**32.
+        height: height of the picture in pixels, 1 to 2**24.
+        model_id: first 4 bytes of the SHA-256 of the model file.
+        stages: number of stages of each tile, 1 to 32.
+        codebook_size: codewords per stage, 2 to 65536. Indices are below it.
         downsample_log2: log2 of the pixels per latent position along each side, 2 to 6.
-        tile_log2: log2 of the tile's side in latent positions, 2 to 8.
-        grey: the picture has one channel.
+        tile_log2: log2 of the side of a tile in latent positions, 2 to 8.
+        grey: whether the picture has one channel.
 
     Raises:
-        CorruptHeader: a field is out of its range.
-        LimitExceeded: too many pixels, or more than 2**20 (stage, tile) slices.
+        CorruptHeader: a field is out of range.
+        LimitExceeded: there are too many pixels, or more than 2**20 (stage, tile) slices.
     """
 
     width: int
@@ -97,11 +103,15 @@ class Header:
 
     @property
     def slices(self) -> int:
-        """Number of (stage, tile) slices of the payload."""
+        """Number of (stage, tile) slices in the payload."""
         return self.stages * self.tiles
 
     def tile(self, index: int) -> Tile:
-        """The latent positions of tile `index`, 0 to `tiles - 1` in raster order."""
+        """Return the latent positions of tile `index`, 0 to `tiles - 1` in raster order.
+
+        Raises:
+            IndexError: there is no such tile.
+        """
         if not 0 <= index < self.tiles:
             raise IndexError(f"tile {index} of {self.tiles}")
         row, column = divmod(index, self.tile_grid[1])
@@ -111,11 +121,14 @@ class Header:
         return Tile(top, left, min(side, rows - top), min(side, columns - left))
 
     def tiles_in(self, x: int, y: int, width: int, height: int, halo: int = 0) -> list[int]:
-        """Numbers of the tiles that a rectangle of pixels touches, in raster order.
+        """Return the numbers of the tiles that a rectangle of pixels touches, in raster order.
 
         Args:
             x, y, width, height: a rectangle inside the picture, in pixels.
-            halo: pixels by which the rectangle is first enlarged on every side (and clipped to the picture).
+            halo: pixels by which to extend the rectangle on every side first, clipped to the picture.
+
+        Raises:
+            ValueError: the rectangle is not inside the picture.
         """
         if not (0 <= x < x + width <= self.width and 0 <= y < y + height <= self.height):
             raise ValueError(f"{width}x{height}+{x}+{y} is not inside {self.width}x{self.height} pixels")
@@ -125,7 +138,7 @@ class Header:
         return [row * self.tile_grid[1] + column for row in rows for column in columns]
 
     def pack(self) -> bytes:
-        """The header as it stands in the file, `HEADER_SIZE` bytes."""
+        """Return the header as the bytes of the file, `HEADER_SIZE` of them."""
         return _LAYOUT.pack(
             MAGIC,
             VERSION,
@@ -141,10 +154,10 @@ class Header:
         )
 
 
-def read_header(data) -> Header:
-    """Read the header from the first `HEADER_SIZE` bytes of a file; the rest is not looked at.
+def read_header(data: Buffer) -> Header:
+    """Read the header from the first `HEADER_SIZE` bytes of a file. The rest is ignored.
 
-    Only the ranges of the fields can be checked here: what covers the header is the checksums of the chunks.
+    Only the ranges of the fields can be checked here. The checksums of the chunks cover the header.
 
     Raises:
         BadMagic, Truncated, UnsupportedVersion, CorruptHeader, LimitExceeded

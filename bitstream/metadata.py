@@ -1,4 +1,4 @@
-"""ICC profile, EXIF and XMP, each in an ancillary chunk of its own, deflated where that is shorter."""
+"""ICC profile, EXIF and XMP, each in its own ancillary chunk, deflated where that is shorter."""
 
 import zlib
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ _TAGS = {"icc": chunks.ICC, "exif": chunks.EXIF, "xmp": chunks.XMP}
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a picture says about itself; `None` where it says nothing. Each at most 2**24 bytes.
+    """Metadata of a picture; `None` where it has none. Each item has at most 2**24 bytes.
 
     Args:
         icc: ICC colour profile.
-        exif: EXIF, a TIFF structure (without the "Exif" marker that JPEG puts before it).
+        exif: EXIF, a TIFF structure (without the "Exif" marker that precedes it in JPEG).
         xmp: XMP packet, UTF-8.
     """
 
@@ -28,20 +28,21 @@ class Metadata:
     xmp: bytes | None = None
 
     def bodies(self) -> list[tuple[bytes, bytes]]:
-        """Tag and body of each chunk that is needed.
+        """Return tag and body of each chunk that is needed.
 
         Raises:
-            LimitExceeded: one of them is too long.
+            LimitExceeded: an item is too long.
         """
         present = [(tag, getattr(self, name)) for name, tag in _TAGS.items()]
         return [(tag, _pack(tag, value)) for tag, value in present if value is not None]
 
 
 def read_metadata(bodies: dict[bytes, memoryview]) -> Metadata:
-    """Metadata from the bodies of its chunks, by tag; other tags are left alone.
+    """Decode metadata from the bodies of its chunks, by tag. Other tags are ignored.
 
     Raises:
-        CorruptChunk, LimitExceeded
+        CorruptChunk: a body is invalid.
+        LimitExceeded: an item is too long.
     """
     return Metadata(**{name: _unpack(tag, bodies[tag]) for name, tag in _TAGS.items() if tag in bodies})
 

@@ -1,4 +1,4 @@
-"""The payload chunk: an index that finds and checks slices, then the slices of all tiles, stage by stage."""
+"""The payload chunk: an index that locates and checks slices, then the slices, stage by stage."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ _CHECK = np.dtype("<u2")
 
 
 def pack_payload(header: Header, tiles: Sequence[TileStream]) -> bytes:
-    """The body of the payload chunk.
+    """Encode the body of the payload chunk.
 
     Args:
-        header: what the tiles were coded with.
+        header: header that the tiles were coded with.
         tiles: one stream per tile, in raster order, each with `header.stages` slices.
 
     Raises:
@@ -33,15 +33,15 @@ def pack_payload(header: Header, tiles: Sequence[TileStream]) -> bytes:
 
 
 class Payload:
-    """The index of a payload, and its slices as far as they are there.
+    """The index of a payload, and its slices as far as the file holds them.
 
     Args:
         header: header of the file.
         chunk: its payload chunk.
 
     Raises:
-        Truncated: the chunk is cut short inside the index.
-        CorruptChunk: the index makes no sense.
+        Truncated: the chunk is truncated inside the index.
+        CorruptChunk: the index is invalid.
     """
 
     def __init__(self, header: Header, chunk: Chunk):
@@ -71,25 +71,34 @@ class Payload:
 
     @property
     def complete(self) -> np.ndarray:
-        """Number of leading stages of which all bytes are there, integers of shape (tiles,)."""
+        """Number of leading stages that the file holds completely, for each tile: (tiles,) integers."""
         return self._complete
 
     def slice(self, tile: int, stage: int) -> memoryview:
-        """The bytes of one slice, as many as are there."""
+        """Return the bytes of one slice, as many as the file holds.
+
+        Raises:
+            IndexError: there is no such tile or stage.
+        """
         self._check_range(tile, stage)
         number = stage * self._shape[1] + tile
         return self._body[self._bounds[number] : self._bounds[number + 1]]
 
     def check_plane(self, tile: int, stage: int, plane: np.ndarray) -> bool:
-        """Whether these are the indices that were encoded, shape (rows, columns) of the tile."""
+        """Return whether a plane (rows, columns) of a tile has the check of the encoded indices.
+
+        Raises:
+            IndexError: there is no such tile or stage.
+        """
         self._check_range(tile, stage)
         return plane_check(plane) == self._checks[stage, tile]
 
     def tile(self, tile: int, stages: int | None = None) -> TileReader:
-        """A reader for the first `stages` stages of a tile, by default all that are complete.
+        """Return a reader for the first `stages` stages of a tile, by default all complete ones.
 
         Raises:
-            Truncated: a stage asked for is not all there, or no stage is.
+            Truncated: a requested stage is incomplete, or all stages are.
+            IndexError: there is no such tile or stage.
         """
         self._check_range(tile, 0 if stages is None else stages - 1)
         complete = int(self._complete[tile])

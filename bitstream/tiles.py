@@ -1,6 +1,7 @@
-"""The payload of one tile: symbols stage by stage, and a check of every index plane."""
+"""The payload of one tile: symbols stage by stage, and a check of each index plane."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,8 @@ class TileStream:
     """One coded tile.
 
     Args:
-        slices: one per stage; the concatenation of the first n decodes n stages.
-        checks: `plane_check` of every stage's index plane.
+        slices: one per stage. The first n together decode n stages.
+        checks: `plane_check` of the index plane of each stage.
     """
 
     slices: tuple[bytes, ...]
@@ -23,31 +24,34 @@ class TileStream:
 
 
 class TileWriter:
-    """Encode one tile: for each stage any number of `encode`, then `end_stage` with its index plane."""
+    """Encodes one tile: for each stage any number of `encode`, then `end_stage` with its index plane."""
 
     def __init__(self):
         self._encoder = SymbolEncoder()
         self._checks: list[int] = []
 
     def encode(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
-        """Append symbols to the current stage; arguments as of `SymbolEncoder.encode`."""
+        """Append symbols to the current stage. See `SymbolEncoder.encode`."""
         self._encoder.encode(symbols, frequencies)
 
     def end_stage(self, plane: np.ndarray) -> None:
         """Finish a stage.
 
         Args:
-            plane: the indices that a decoder must arrive at, integers 0 to 65535, shape (rows, columns).
+            plane: (rows, columns) integers 0 to 65535, the indices that a decoder must obtain.
+
+        Raises:
+            ValueError: the plane has another shape or range.
         """
         self._encoder.mark()
         self._checks.append(plane_check(plane))
 
     def bits(self) -> float:
-        """Information in the symbols so far, in bits."""
+        """Return the information in the symbols so far, in bits."""
         return self._encoder.bits()
 
     def finish(self) -> TileStream:
-        """The coded tile; the writer is of no use afterwards."""
+        """Return the coded tile. The writer cannot be used afterwards."""
         data, ends = self._encoder.finish()
         starts = [0, *ends]
         return TileStream(
@@ -56,15 +60,15 @@ class TileWriter:
 
 
 class TileReader:
-    """Decode one tile: for each stage the same calls as at the `TileWriter`.
+    """Decodes one tile, with the same calls for each stage as to `TileWriter`.
 
     Args:
         tile: number of the tile, for messages.
-        slices: the slices of stages 0 to n - 1.
-        checks: the checks of the same planes.
+        slices: slices of stages 0 to n - 1.
+        checks: checks of the same planes.
     """
 
-    def __init__(self, tile: int, slices: list[bytes], checks: list[int]):
+    def __init__(self, tile: int, slices: Sequence[bytes | memoryview], checks: Sequence[int]):
         self.tile = tile
         self.stages = len(slices)
         self._decoder = SymbolDecoder(b"".join(slices))
@@ -72,7 +76,7 @@ class TileReader:
         self._stage = 0
 
     def decode(self, frequencies: np.ndarray, n: int | None = None) -> np.ndarray:
-        """The next symbols of the current stage, int32 of shape (n,); arguments as of `SymbolDecoder.decode`.
+        """Decode the next symbols of the current stage, (n,) int32. See `SymbolDecoder.decode`.
 
         Raises:
             IndexMismatch: the data cannot come from these frequencies.
@@ -83,10 +87,10 @@ class TileReader:
             raise self._mismatch() from error
 
     def end_stage(self, plane: np.ndarray) -> None:
-        """Check the decoded plane of the current stage, shape (rows, columns), and go to the next stage.
+        """Check the decoded plane (rows, columns) of the current stage, and go to the next stage.
 
         Raises:
-            IndexMismatch: these are not the indices that were encoded; nothing after them can be decoded.
+            IndexMismatch: these are not the encoded indices. Nothing after them can be decoded.
         """
         if plane_check(plane) != self._checks[self._stage]:
             raise self._mismatch()
@@ -101,8 +105,14 @@ class TileReader:
 
 
 def plane_check(plane: np.ndarray) -> int:
-    """16-bit check of an index plane: low half of the CRC-32 of its little-endian uint16, row by row."""
+    """Return the 16-bit check of an index plane (rows, columns), values 0 to 65535.
+
+    It is the low half of the CRC-32 of the indices as little-endian uint16, row by row.
+
+    Raises:
+        ValueError: the plane has another shape or range.
+    """
     plane = np.asarray(plane)
     if plane.ndim != 2 or (plane.size and not 0 <= plane.min() <= plane.max() <= 0xFFFF):
         raise ValueError(f"an index plane has shape (rows, columns) and values 0 to 65535, not {plane.shape}")
-    return zlib.crc32(np.ascontiguousarray(plane, "<u2")) & 0xFFFF
+    return zlib.crc32(np.ascontiguousarray(plane, "<u2").data) & 0xFFFF

@@ -68,18 +68,18 @@ def test_more_bytes_than_the_largest_file_takes_give_that_and_a_warning():
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-@pytest.mark.parametrize("price", [0.0, 0.3, 1.5])
-def test_codewords_are_chosen_better_than_one_stage_at_a_time(name, price):
+@pytest.mark.parametrize("lmbda", [0.0, 0.3, 1.5])
+def test_codewords_are_chosen_better_than_one_stage_at_a_time(name, lmbda):
     codec = default_codec()
     quantizer = codec.model.quantizer
     latents = codec.transform.latents(np.asarray(photograph(name))).flatten(0, 1)
 
     def cost(indices):
         distortion = (latents - quantizer.dequantize(indices)).square().sum(1)
-        return float((distortion + price * quantizer.rate(indices)).mean())
+        return float((distortion + lmbda * quantizer.rate(indices)).mean())
 
-    greedy = cost(quantizer.quantize(latents, lagrangian=price).indices)
-    assert cost(quantizer.choose(latents, price)) < 0.998 * greedy
+    greedy = cost(quantizer.quantize(latents, lmbda=lmbda).indices)
+    assert cost(quantizer.choose(latents, lmbda)) < 0.998 * greedy
 
 
 def test_quality_outside_its_range_is_refused():

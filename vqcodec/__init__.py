@@ -3,7 +3,8 @@
     >>> data = vqcodec.compress(image, quality=60)
     >>> picture = vqcodec.decompress(data)
 
-`compress` and `decompress` use one codec that is loaded at first use; `Codec.load()` gives one of your own.
+`compress` and `decompress` share one codec, which is loaded on first use. `Codec.load()` creates a separate
+one.
 Importing the package does not import torch; using the codec does.
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL import Image
+    from typing_extensions import Buffer
 
     from vqcodec.codec import Codec
 
@@ -21,17 +23,17 @@ __all__ = ["Codec", "compress", "decompress", "info"]
 
 
 def compress(image: Image.Image, **options: Any) -> bytes:
-    """Compress an image with the released model; options as of `Codec.compress`."""
+    """Compress an image with the released model. See `Codec.compress` for options and errors."""
     return _default_codec().compress(image, **options)
 
 
-def decompress(data: bytes, **options: Any) -> Image.Image:
-    """Rebuild the image of a `.vqc` file made with the released model; options as of `Codec.decompress`."""
+def decompress(data: Buffer, **options: Any) -> Image.Image:
+    """Decode a `.vqc` file made with the released model. See `Codec.decompress` for options and errors."""
     return _default_codec().decompress(data, **options)
 
 
-def info(data: bytes) -> dict[str, Any]:
-    """What a `.vqc` file says of itself, without model or torch; see `bitstream.info`."""
+def info(data: Buffer) -> dict[str, Any]:
+    """Describe a `.vqc` file without a model and without torch. See `bitstream.info`."""
     from bitstream import info as describe
 
     return describe(data)

@@ -1,4 +1,4 @@
-"""`python -m vqcodec`, and the console script: the command line, where Ctrl-C counts from the first import on."""
+"""Entry point of `python -m vqcodec` and of the console script. Handles Ctrl-C from the first import on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; a Ctrl-C at any time is one line and exit code 130."""
+    """Run the command line. Ctrl-C at any time prints one line and exits with code 130."""
     try:
         from vqcodec.cli.main import main as run
 

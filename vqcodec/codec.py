@@ -1,4 +1,4 @@
-"""The whole path: image to latents to indices to bytes, and back."""
+"""The complete codec: image to latents to indices to bytes, and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,9 +27,12 @@ from vqcodec.runtime.threads import results_in_parallel
 from vqcodec.runtime.transform import Transform
 from vqcodec.weights import ModelFile, load_model
 
-# Pixels that `decompress` renders unless told otherwise: a file of 800 bytes may claim 2**32 of them.
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+# Default limit of `decompress`, in pixels: the header of a file of 800 bytes may claim 2**32 of them.
 MAX_PIXELS = 1 << 29
-# What stands where a truncated file holds nothing.
+# Grey level that marks tiles missing from a truncated file.
 MISSING = 128
 
 Progress = Callable[[float], None]
@@ -38,23 +41,23 @@ Progress = Callable[[float], None]
 class Codec:
     """A loaded model that turns images into bytes and back.
 
-    Loading takes a moment, so load once and use it for many images. The networks are read-only after loading;
-    a codec may be used from several threads at once.
+    Loading takes a moment, so load once and reuse the codec for many images. The networks are read-only after
+    loading, so several threads can share a codec.
 
     Args:
-        file: what `load_model` returned.
-        device: torch device that runs the networks. Bytes and indices do not depend on it when decoding.
-        dtype: that the networks compute in, `torch.float32` or `torch.bfloat16`; by default bfloat16 on processors
-            that have it. Decoded indices do not depend on it either, and pixels by rounding only. Imported
-            models always compute in float32.
+        file: return value of `load_model`.
+        device: torch device that runs the networks. Decoded indices do not depend on it.
+        dtype: dtype that the networks compute in, `torch.float32` or `torch.bfloat16`. The default is
+            bfloat16 on CPUs that support it natively. Decoded indices do not depend on it, and pixels only by
+            rounding. Imported models always compute in float32.
 
     Attributes:
         model: the network, with the first of its generators.
-        model_id: 4 bytes that name it in files.
-        config: its shape.
+        model_id: 4 bytes that identify the model in files.
+        config: configuration of the model; `config.downsampling` is called f below.
         transform: runs the networks and the quantizer.
         packing: codes index planes.
-        prior: what it knows of indices, for `vqcodec.generate`.
+        prior: codebooks and context model, for `vqcodec.generate`.
     """
 
     def __init__(
@@ -74,29 +77,39 @@ class Codec:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
     ) -> Codec:
-        """Load a released model by name ("photo" by default) or a model file by path; the rest as of `Codec`.
+        """Load a released model by name ("photo" by default), or a model file by path.
 
         Raises:
-            vqcodec.errors.ModelError: it is missing or damaged.
-            vqcodec.errors.RequestError: torch has no such device here.
+            vqcodec.errors.ModelError: the model is missing or damaged.
+            vqcodec.errors.RequestError: torch cannot use this device here.
         """
         return cls(load_model(model), device, dtype)
 
-    # --- image <-> indices ----------------------------------------------------------------------------
-
     def encode(self, image: Image.Image, quality: float = DEFAULT_QUALITY) -> np.ndarray:
-        """Index planes (stages, ceil(height/f), ceil(width/f)) uint16; f is `config.downsampling`.
+        """Encode an image to index planes (stages, ceil(height/f), ceil(width/f)) uint16.
 
         Args:
             image: any mode; alpha is ignored.
-            quality: 0..100, higher is better and larger.
+            quality: 0..100; higher is better and larger.
+
+        Raises:
+            ValueError: quality is outside 0..100.
         """
         return self.transform.quantize(self.transform.latents(from_pil(image).pixels), lmbda_of(quality))
 
     def decode(
         self, planes: np.ndarray, size: tuple[int, int] | None = None, *, realism: float | None = None
     ) -> Image.Image:
-        """The RGB image of index planes, cut to `size` (width, height) or the full grid; realism as in `decompress`."""
+        """Decode index planes to an RGB image.
+
+        Args:
+            planes: (stages, h, w) integers.
+            size: width and height to crop to, in pixels; by default the full grid.
+            realism: see `decompress`.
+
+        Raises:
+            ValueError: `size` does not fit the planes, or `planes` or `realism` is out of range.
+        """
         height, width = (self.config.downsampling * side for side in planes.shape[1:])
         if size is not None:
             if not (0 < size[0] <= width and 0 < size[1] <= height):
@@ -106,23 +119,13 @@ class Codec:
             width, height = size
         return Image.fromarray(self.transform.render(planes, realism)[:height, :width])
 
-    # --- indices <-> bytes ----------------------------------------------------------------------------
-
     def pack(self, planes: np.ndarray, size: tuple[int, int], **options: Any) -> bytes:
-        """The `.vqc` file of index planes (stages, h, w); options as of `Packing.pack`.
-
-        Args:
-            planes: of the picture.
-            size: its width and height in pixels.
-            options: `grey`, `alpha` and `metadata`.
-        """
+        """Write index planes (stages, h, w) to a `.vqc` file. See `Packing.pack` for options and errors."""
         return self.packing.pack(planes, size, **options)
 
-    def unpack(self, data: bytes) -> np.ndarray:
-        """Index planes (stages, h, w) uint16 of a `.vqc` file; raises as `decompress` does."""
+    def unpack(self, data: Buffer) -> np.ndarray:
+        """Read the index planes (stages, h, w) uint16 of a `.vqc` file. See `Packing.unpack` for errors."""
         return self.packing.unpack(data)
-
-    # --- image <-> bytes ------------------------------------------------------------------------------
 
     def compress(
         self,
@@ -136,19 +139,20 @@ class Codec:
     ) -> bytes:
         """Compress an image of any mode and size into a `.vqc` file.
 
+        Warns with `LossWarning` if even the largest file is more than 3 % below `bpp` or `size`.
+
         Args:
-            image: its EXIF orientation is applied; alpha is kept losslessly. A `Picture`, such as
-                `vqcodec.image.picture.read` returns, is taken as it is.
-            quality: 0..100, higher is better and larger.
-            bpp: bits per pixel that the whole file must not exceed, instead of a quality.
-            size: bytes that the whole file must not exceed, instead of a quality.
-            metadata: to keep in place of the image's own; `Metadata()` keeps none.
-            progress: called now and then with the share that is done, 0..1.
+            image: its EXIF orientation is applied; alpha is kept losslessly. A `Picture`, as returned by
+                `vqcodec.image.picture.read`, is taken as it is.
+            quality: 0..100; higher is better and larger.
+            bpp: maximum bits per pixel of the whole file, in place of a quality.
+            size: maximum number of bytes of the whole file, in place of a quality.
+            metadata: replaces the metadata of the image; `Metadata()` keeps none.
+            progress: called repeatedly with the fraction done, 0..1.
 
         Raises:
-            vqcodec.errors.TargetError: even the smallest file is larger than `bpp` or `size` allow.
-
-        Warns with `LossWarning` if even the largest file is more than 3 % smaller than they allow.
+            ValueError: quality is outside 0..100, or both `bpp` and `size` are given.
+            vqcodec.errors.TargetError: even the smallest file is larger than `bpp` or `size` allows.
         """
         if bpp is not None and size is not None:
             raise ValueError("bpp and size exclude each other")
@@ -171,7 +175,7 @@ class Codec:
 
     def _fit(self, latents: Tensor, encode: Callable[[float], bytes], size: int) -> bytes:
         flat = latents.flatten(0, 1)
-        # A sample of the positions tells about how the rate falls with lambda.
+        # A sample of the positions is enough to tell how the rate falls with lambda.
         sample = flat[:: max(1, len(flat) // 256)].to(self.transform.device)
 
         @torch.inference_mode()
@@ -192,7 +196,7 @@ class Codec:
 
     def decompress(
         self,
-        data: bytes | memoryview,
+        data: Buffer,
         *,
         stages: int | None = None,
         region: tuple[int, int, int, int] | None = None,
@@ -203,31 +207,35 @@ class Codec:
         max_pixels: int | None = MAX_PIXELS,
         progress: Progress | None = None,
     ) -> Image.Image:
-        """Rebuild the image of a `.vqc` file, or a part or a preview of it.
+        """Decode the image of a `.vqc` file, or a region or preview of it.
 
-        Memory is that of the image returned and of one window of the networks.
+        Memory holds the returned image and one window of the networks.
 
         Args:
-            data: the file, from any contiguous buffer such as a memory map.
-            stages: decode only the first so many, 1 or more: coarser and a little faster.
-            region: x, y, width, height in pixels; only the tiles that it depends on are read and decoded.
-            scale: 1, 2, 4 or 8; a smaller preview, for less memory in about the same time.
-            allow_truncated: give what there is of a truncated file, with a `LossWarning`: the stages that are
-                complete everywhere, at least the first, and grey where even that is missing.
-            conceal: give a picture of a damaged or truncated file too, with a `ConcealedWarning` that names the tiles
-                that are not all there. What they lack is made up (`vqcodec.generate`), the same each time. Other tiles
-                have the pixels that they would have, except within `Codec.model.halo` latent positions of such a
-                tile, and everywhere where the model `blends`. Damaged metadata and alpha are left out.
-            realism: 0 for the generator that keeps nearest to the original, 1 for the one that was trained to look like
-                a photograph and makes up more, or a blend of their weights; the model's own choice by default.
-            max_pixels: render at most this many, `None` for any number.
-            progress: called now and then with the share that is done, 0..1.
+            data: the file, in any contiguous buffer such as a memory map.
+            stages: decode only this many stages, 1 or more: coarser and a little faster.
+            region: x, y, width, height in pixels. Only the tiles that it depends on are read and decoded.
+            scale: 1, 2, 4 or 8; the preview is smaller by this factor. It takes less memory, but no less
+                time.
+            allow_truncated: decode what a truncated file holds, with a `LossWarning`: the stages that are
+                complete in every tile, at least the first. Tiles that lack even that one are grey.
+            conceal: decode a damaged or truncated file too, with a `ConcealedWarning` that names the
+                incomplete tiles. `vqcodec.generate` fills in their missing indices, the same way each time.
+                Other tiles keep their pixels, except within `Codec.model.halo` latent positions of an
+                incomplete tile, and except everywhere if the model `blends`. Damaged metadata and alpha are
+                left out.
+            realism: 0 selects the generator that stays closest to the original, 1 the one that was trained to
+                look like a photograph and invents more detail. Values in between blend their weights. The
+                model sets the default.
+            max_pixels: limit on the number of rendered pixels; `None` for no limit.
+            progress: called repeatedly with the fraction done, 0..1.
 
         Raises:
-            bitstream.BitstreamError: the file is damaged, truncated or too large, or there is nothing to conceal with.
-            vqcodec.errors.ModelError: it was made with another model.
-            ValueError: the region is not inside the picture or does not begin at a multiple of the scale, or
-                stages or scale are not as above.
+            bitstream.BitstreamError: the file is damaged, truncated or too large, or too little is left to
+                conceal.
+            vqcodec.errors.ModelError: the file was made with another model.
+            ValueError: the region does not lie inside the picture or does not start at a multiple of `scale`,
+                or `stages`, `scale` or `realism` is out of range.
         """
         if scale not in (1, 2, 4, 8) or (stages is not None and stages < 1):
             raise ValueError(f"scale {scale} is not 1, 2, 4 or 8, or stages {stages} is below 1")
@@ -252,7 +260,7 @@ class Codec:
             )
         step = self.config.downsampling
         rows, columns = header.grid
-        # Where windows are faded into each other, a part can only be cut out of the whole.
+        # If windows are blended, a region can only be cropped from the whole picture.
         halo = max(rows, columns) if self.model.blends else self.model.halo
         box = part.covering(step).grown(halo).clipped(Box(0, 0, columns, rows))
         if conceal:
@@ -276,14 +284,14 @@ class Codec:
         workers: int | None = None,
         **options: Any,
     ) -> Iterator[bytes]:
-        """Compress many images, a thread for each core; gives their files in the order of the images.
+        """Compress many images, one thread per core; yield their files in the order of the images.
 
         Until the iterator ends or is closed, torch uses one thread per image.
 
         Args:
-            pictures: images, or paths of files to read; taken as they are needed.
-            workers: images at once, one per core by default. Memory grows with it.
-            options: as of `compress`.
+            pictures: images, or paths of files to read; taken as needed.
+            workers: number of images at once; one per core by default. Memory grows with it.
+            options: see `compress`.
 
         Raises:
             vqcodec.errors.ImageError: a file cannot be read; the message names it.
@@ -300,21 +308,21 @@ class Codec:
         return results_in_parallel(one, pictures, workers)
 
     def decompress_many(
-        self, files: Iterable[bytes], *, workers: int | None = None, **options: Any
+        self, files: Iterable[Buffer], *, workers: int | None = None, **options: Any
     ) -> Iterator[Image.Image]:
-        """Decompress many `.vqc` files, a thread for each core; gives their images in the same order.
+        """Decode many `.vqc` files, one thread per core; yield their images in the same order.
 
         Args:
-            files: their bytes, taken as they are needed.
-            workers: as of `compress_many`.
-            options: as of `decompress`.
+            files: contents of the files; taken as needed.
+            workers: see `compress_many`.
+            options: see `decompress`.
         """
         return results_in_parallel(lambda data: self.decompress(data, **options), files, workers)
 
     def _paint(
         self, canvas: Canvas, excerpt: Excerpt, part: Box, realism: float | None, progress: Progress | None
     ) -> None:
-        """Render an excerpt onto a canvas that shows a part of the picture, in pixels."""
+        """Render an excerpt onto a canvas that shows `part` of the picture, a box in pixels."""
         step = self.config.downsampling
         corner = excerpt.box.scaled(step).relative_to(part)
         done, area = 0, step * step * excerpt.planes[0].size
@@ -334,7 +342,7 @@ _loading = threading.Lock()
 
 
 def default_codec(model: str | os.PathLike | None = None, device: str = "cpu") -> Codec:
-    """The codec of a model, the released one by default, loaded at first use and then kept."""
+    """Return the codec of a model, by default the released one. It is loaded on first use and kept."""
     with _loading:
         if (model, device) not in _shared:
             _shared[model, device] = Codec.load(model, device)

@@ -1,4 +1,4 @@
-"""Pictures changed between encoder and generator: in their indices, and in their latents."""
+"""Picture editing between encoder and generator: on index planes and on latents."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from torch import Tensor
 
 from vqcodec.codec import Codec
 from vqcodec.geometry import Box
+from vqcodec.runtime.strips import Strips
 
 
 def transplant(
     target: np.ndarray, donor: np.ndarray, region: Box, donor_at: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Put a region of one picture's index planes into another's.
+    """Copy a region of index planes from one picture into another.
 
-    Where one of them has fewer stages, nothing is added in those that it lacks, which is what index 0 says.
+    If one picture has fewer stages, its missing stages count as index 0, "nothing to add".
 
     Args:
         target: (s, h, w) integers.
         donor: (t, h', w') integers of the same model.
-        region: where to put it, in latent positions.
-        donor_at: left and top of where to take it from; the same place by default.
+        region: where to put the copy, in latent positions.
+        donor_at: left and top of the source region; by default those of `region`.
 
     Returns:
-        (max(s, t), h, w), of the type of `target`.
+        (max(s, t), h, w), with the dtype of `target`.
 
     Raises:
-        ValueError: the region is not inside both pictures.
+        ValueError: the region does not lie inside both pictures.
     """
     left, top = donor_at or (region.left, region.top)
     source = Box.at(left, top, region.width, region.height)
@@ -53,35 +54,36 @@ def optimise_latents(
     steps: int = 50,
     lr: float = 0.08,
 ) -> Tensor:
-    """Change the latents of a picture until a loss of the rendered picture is small (as in VQGAN-CLIP, 2022).
+    """Optimise the latents of a picture for a loss on the rendered picture (as in VQGAN-CLIP, 2022).
 
-    The loss may be anything differentiable: a colour, edges, the answer of another network such as CLIP. `Adam`
-    changes the latents, the model stays as it is. The whole picture is rendered at once, with gradients: that
-    takes several times the memory of `Codec.decode`.
+    The loss can be anything differentiable: a colour, edges, or the output of another network such as CLIP.
+    `Adam` updates the latents; the model stays fixed. The whole picture is rendered at once, with gradients,
+    which takes several times the memory of `Codec.decode`.
 
-    `Codec.transform.quantize` makes indices of the result, and `render_latents` a picture. (Where a Gumbel quantizer
-    chooses by what its encoder says, there is only the picture.)
+    To turn the result into indices, use `Codec.transform.quantize`; to turn it into a picture, use
+    `render_latents`. A Gumbel quantizer chooses from what its encoder outputs, so for such a model only the
+    picture is meaningful.
 
     Args:
-        codec: whose generator renders.
+        codec: its generator renders the picture.
         start: a picture, or index planes (s, h, w).
-        loss: maps the rendered picture (1, 3, f h, f w), about [-1, 1], to one number.
-        steps: number of changes.
-        lr: largest change of a latent channel per step, about.
+        loss: maps the rendered picture (1, 3, f h, f w), about [-1, 1], to a scalar.
+        steps: number of updates.
+        lr: learning rate: roughly the largest change of a latent channel per step.
 
     Returns:
         latents (h, w, D).
     """
     planes = codec.encode(start, quality=100) if isinstance(start, Image.Image) else start
-    # What was made in inference mode has no gradients; a copy made outside can have them.
+    # Tensors made in inference mode cannot have gradients; a clone made outside it can.
     latents = latents_of(codec, planes).clone().requires_grad_()
     optimiser = torch.optim.Adam([latents], lr=lr)
     count = torch.tensor([codec.config.stages], device=codec.transform.device)
-    # The generator that pictures are rendered with; models with one generator have no realism but 0.
+    # Use the generator that decoding uses. A model with one generator has realism 0 only.
     transform = codec.transform
-    synthesise = (
-        transform.networks.blended(transform.realism) if transform.realism else codec.model.synthesise
-    )
+    synthesise: Callable[[Tensor, Tensor], Tensor] = codec.model.synthesise
+    if transform.realism and isinstance(transform.networks, Strips):
+        synthesise = transform.networks.blended(transform.realism)
     for _ in range(steps):
         optimiser.zero_grad()
         loss(synthesise(latents.permute(2, 0, 1)[None], count)).backward()
@@ -91,14 +93,20 @@ def optimise_latents(
 
 @torch.inference_mode()
 def latents_of(codec: Codec, planes: np.ndarray) -> Tensor:
-    """Latents (h, w, D) of index planes (s, h, w): the sums of their codewords."""
+    """Return the latents (h, w, D) of index planes (s, h, w): the sums of their codewords."""
     indices = torch.from_numpy(planes.astype(np.int64)).to(codec.transform.device).flatten(1).T
     return codec.model.quantizer.dequantize(indices).view(*planes.shape[1:], -1)
 
 
 @torch.inference_mode()
 def render_latents(codec: Codec, latents: Tensor, stages: int | None = None) -> Tensor:
-    """The picture (f h, f w, 3), about [-1, 1], of latents (h, w, D) as made from so many stages (all)."""
+    """Render latents (h, w, D) to a picture (f h, f w, 3), about [-1, 1].
+
+    Args:
+        codec: its generator renders the picture.
+        latents: (h, w, D).
+        stages: number of stages that the latents were made from; all by default.
+    """
     step = codec.config.downsampling
     rows, columns = latents.shape[:2]
     out = torch.empty(step * rows, step * columns, 3)

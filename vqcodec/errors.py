@@ -1,20 +1,20 @@
-"""What can go wrong outside the bitstream, one class per kind of fault, each with an exit code of its own."""
+"""Errors and warnings outside the bitstream. Each kind of error has its own class and exit code."""
 
 
 class VqcodecError(Exception):
-    """Base of the errors that a user can cause; the message is one line that says what is wrong."""
+    """Base class of errors that a user can cause. The message is one line that says what is wrong."""
 
     exit_code = 1
 
 
 class RequestError(VqcodecError):
-    """What was asked for makes no sense: options or files that do not go together."""
+    """The request makes no sense: options or files do not go together."""
 
     exit_code = 2
 
 
 class ImageError(VqcodecError):
-    """A picture cannot be read or is of a kind that cannot be compressed."""
+    """A picture cannot be read, or is of a kind that cannot be compressed."""
 
     exit_code = 3
 
@@ -26,30 +26,30 @@ class ModelError(VqcodecError):
 
 
 class TargetError(VqcodecError):
-    """No setting reaches the size that was asked for."""
+    """No setting reaches the requested size."""
 
     exit_code = 6
 
 
 class WriteError(VqcodecError):
-    """An output cannot be written, or is there already."""
+    """An output cannot be written, or already exists."""
 
     exit_code = 7
 
 
-class Interrupted(VqcodecError):  # noqa: N818 - not a fault
+class Interrupted(VqcodecError):  # noqa: N818 - not an error
     """The user pressed Ctrl-C."""
 
     exit_code = 130
 
 
 class LossWarning(UserWarning):
-    """Something of the source is not kept."""
+    """Some part of the source is not kept."""
 
 
 class TruncatedWarning(LossWarning):
-    """A truncated file is shown as far as it goes."""
+    """A truncated file is decoded only as far as it goes."""
 
 
 class ConcealedWarning(LossWarning):
-    """Parts of a damaged file are made up or left out."""
+    """Parts of a damaged file are filled in or left out."""

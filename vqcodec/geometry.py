@@ -1,4 +1,4 @@
-"""One rectangle for everything: regions in pixels, tiles and strips in latent positions."""
+"""Rectangles: regions in pixels, tiles and strips in latent positions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ Planes = TypeVar("Planes", "np.ndarray", "Tensor")
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle, in pixels or in latent positions; `right` and `bottom` are the first outside, as in Pillow."""
+    """A rectangle in pixels or in latent positions.
+
+    As in Pillow, `right` and `bottom` are exclusive.
+    """
 
     left: int
     top: int
@@ -26,65 +29,68 @@ class Box:
 
     @classmethod
     def at(cls, left: int, top: int, width: int, height: int) -> Box:
-        """The rectangle of a size, by its corner."""
+        """Build a box from its top left corner and its size."""
         return cls(left, top, left + width, top + height)
 
     @classmethod
     def of_tile(cls, tile: Tile) -> Box:
-        """The latent positions of a tile."""
+        """Return the latent positions of a tile."""
         return cls.at(tile.left, tile.top, tile.columns, tile.rows)
 
     @property
     def width(self) -> int:
+        """Number of columns."""
         return self.right - self.left
 
     @property
     def height(self) -> int:
+        """Number of rows."""
         return self.bottom - self.top
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Its rows and columns, to index the first two sides of an array with."""
+        """Row and column slices, to index the first two axes of an array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def of(self, planes: Planes) -> Planes:
-        """A view of its part of an array (..., h, w)."""
-        return planes[(..., *self.slices)]
+        """Return a view of this box in an array (..., h, w)."""
+        rows, columns = self.slices
+        return planes[..., rows, columns]
 
     def clipped(self, other: Box) -> Box:
-        """What both have in common; without width or height if that is nothing."""
+        """Return the intersection with another box. It has no width or no height if there is none."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         return Box(
             left, top, max(min(self.right, other.right), left), max(min(self.bottom, other.bottom), top)
         )
 
     def grown(self, margin: int) -> Box:
-        """Larger by a margin on every side."""
+        """Return the box extended by a margin on every side."""
         return Box(self.left - margin, self.top - margin, self.right + margin, self.bottom + margin)
 
     def scaled(self, factor: int) -> Box:
-        """In units that are smaller by a factor: the pixels of latent positions."""
+        """Convert to units that are smaller by a factor: from latent positions to pixels."""
         return Box(factor * self.left, factor * self.top, factor * self.right, factor * self.bottom)
 
     def covering(self, factor: int) -> Box:
-        """In units that are larger by a factor, as many as it takes: the latent positions of pixels."""
+        """Convert to units that are larger by a factor, rounding outwards: from pixels to positions."""
         return Box(
             self.left // factor, self.top // factor, -(-self.right // factor), -(-self.bottom // factor)
         )
 
     def relative_to(self, other: Box) -> Box:
-        """The same rectangle, counted from another one's corner."""
+        """Return the same rectangle relative to the top left corner of another box."""
         return Box(
             self.left - other.left, self.top - other.top, self.right - other.left, self.bottom - other.top
         )
 
     def is_inside(self, other: Box) -> bool:
-        """Whether it has an area, and all of it is in the other."""
+        """Return whether the box has an area and lies entirely inside another box."""
         across = other.left <= self.left < self.right <= other.right
         return across and other.top <= self.top < self.bottom <= other.bottom
 
 
 def spans(length: int, largest: int) -> list[tuple[int, int]]:
-    """Cut a length into the fewest parts of about equal size, none above the largest."""
+    """Split a length into the fewest parts of about equal size, none longer than `largest`."""
     count = -(-length // largest)
     return list(pairwise([*(length * number // count for number in range(count)), length]))

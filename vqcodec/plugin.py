@@ -1,4 +1,4 @@
-"""Makes Pillow read and write `.vqc` files. Importing this module registers the format with its defaults.
+"""Pillow plugin that reads and writes `.vqc` files. Importing this module registers the format.
 
 >>> import vqcodec.plugin
 >>> Image.open("photo.vqc").size
@@ -33,7 +33,7 @@ def register_vqc_opener(*, model: str | os.PathLike | None = None, device: str =
     """Register the format with Pillow, or change its defaults.
 
     Args:
-        model: released model or model file to decode with, and to encode with unless `save` names another.
+        model: released model or model file. It decodes, and it encodes unless `save` names another model.
         device: torch device of the networks.
     """
     _defaults.update(model=model, device=device)
@@ -44,10 +44,10 @@ def register_vqc_opener(*, model: str | os.PathLike | None = None, device: str =
 
 
 class VqcImageFile(ImageFile.ImageFile):
-    """A `.vqc` file: opening reads what it says of itself, loading decodes the picture.
+    """A `.vqc` file. Opening it reads the header and metadata; loading it decodes the picture.
 
-    Damaged files raise `OSError`, as with other formats. `ImageFile.LOAD_TRUNCATED_IMAGES` accepts truncated
-    ones, and `Image.MAX_IMAGE_PIXELS` counts.
+    Damaged files raise `OSError`, as in other formats. If `ImageFile.LOAD_TRUNCATED_IMAGES` is set, truncated
+    files are accepted. `Image.MAX_IMAGE_PIXELS` applies.
     """
 
     format = FORMAT
@@ -55,6 +55,7 @@ class VqcImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         self._loading = threading.Lock()
+        assert self.fp is not None  # Pillow sets it before it calls this
         self._data = self.fp.read()
         with _damage_as_os_error():
             container = bitstream.read(
@@ -67,13 +68,22 @@ class VqcImageFile(ImageFile.ImageFile):
         self.tile = [ImageFile._Tile("vqc", (0, 0, *self._size))]
 
     def verify(self) -> None:
-        """Check all checksums of the file, without decoding it."""
+        """Verify all checksums of the file without decoding it.
+
+        Raises:
+            OSError: the file is damaged.
+        """
         with _damage_as_os_error():
             bitstream.read(self._data)
         super().verify()
 
     def load(self) -> Any:
-        """Decode the picture; once, whatever thread comes first."""
+        """Decode the picture. The first thread to arrive does so; later calls reuse the result.
+
+        Raises:
+            OSError: the file is damaged.
+            vqcodec.errors.ModelError: the file was made with another model.
+        """
         with self._loading:
             if self.tile:
                 with _damage_as_os_error():

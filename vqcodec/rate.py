@@ -1,4 +1,4 @@
-"""The rate dial: quality to lambda, the Lagrange multiplier of the rate, and the search for a size in bytes."""
+"""Rate control: map quality to lambda, the Lagrange multiplier of the rate, and search for a file size."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ import numpy as np
 
 DEFAULT_QUALITY = 50
 
-# Lambda, in squared latent units per bit, at quality 0 and 100. Below 0.08 more bits hardly make better pictures: of 20
-# validation photographs, up to three then have a larger error than at the step before.
+# Lambda in squared latent units per bit, at quality 0 and at quality 100. Below 0.08, more bits hardly
+# improve the picture: of 20 validation photographs, up to three then have a larger error than one step
+# before.
 LARGEST_LMBDA = 1.7
 SMALLEST_LMBDA = 0.1
-# A bit costs more than any codeword is worth: gives the smallest file.
+# At this lambda a bit costs more than any codeword can gain, which gives the smallest file.
 HIGHEST_LMBDA = 1e6
 
-# A size is reached when the file is at most this much smaller than asked for.
+# A size counts as reached if the file is at most this fraction smaller than requested.
 TOLERANCE = 0.03
-# The search stays between these before it tries 0 and the highest.
+# The search stays in this range of lambda before it tries 0 and HIGHEST_LMBDA.
 _RANGE = (1e-2, 2e1)
 _ESTIMATES = 9
-# Files shrink faster with lambda than the estimate says: the fewer codewords, the better they are foreseen.
+# Files shrink faster with lambda than the estimate says: the fewer the codewords, the better the context
+# model predicts them.
 _STEEPER = 0.15
 _MOST_STEPS = 24
 
 
 def lmbda_of(quality: float) -> float:
-    """Lambda, in squared latent units per bit, of a quality of 0..100; higher quality is better and larger.
+    """Return lambda, in squared latent units per bit, for a quality of 0..100.
+
+    A higher quality gives a better picture and a larger file.
 
     Raises:
         ValueError: quality is outside 0..100.
@@ -38,22 +42,24 @@ def lmbda_of(quality: float) -> float:
 
 
 def search(target: int, estimate: Callable[[float], float], encode: Callable[[float], bytes]) -> bytes | None:
-    """The largest file of at most `target` bytes that any lambda gives.
+    """Find the largest file of at most `target` bytes that any lambda gives.
 
-    The estimate tells how bytes fall with lambda, the files so far by how much it is off: two or three settle it.
+    `estimate` tells how the size falls with lambda, and the files encoded so far correct it. The search
+    usually encodes two or three files.
 
     Args:
-        target: bytes that must not be exceeded.
-        estimate: rough number of bytes at a lambda.
-        encode: makes the file at a lambda.
+        target: maximum number of bytes.
+        estimate: returns the approximate number of bytes at a lambda.
+        encode: returns the file at a lambda.
 
     Returns:
-        the file, smaller than the target by at most `TOLERANCE` unless no lambda comes so near, or even 0
-        gives less; `None` if even the highest gives more.
+        the file, or `None` if even `HIGHEST_LMBDA` gives a larger one. The file is smaller than `target` by
+        at most the fraction `TOLERANCE`, unless no lambda comes that close or even lambda 0 gives less.
     """
     aim = math.log((1 - TOLERANCE / 2) * target)
-    places = np.linspace(*np.log(_RANGE), _ESTIMATES)
-    # Logarithms, of lambdas and of the bytes at them; always falling, so that they can be turned around.
+    lowest, highest = np.log(_RANGE)
+    places = np.linspace(lowest, highest, _ESTIMATES)
+    # The curve is the log of the bytes at each log lambda. It always falls, so it can be inverted.
     curve = np.log([max(estimate(math.exp(place)), 1.0) for place in places])
     curve = np.minimum.accumulate(curve) - _STEEPER * places
     least, most = places[0], places[-1]
@@ -61,7 +67,7 @@ def search(target: int, estimate: Callable[[float], float], encode: Callable[[fl
     def where(size: float) -> float:
         return float(np.interp(-size, -curve, places))
 
-    # Logarithms of lambda and bytes: of the nearest file above the target, and of the nearest below it.
+    # Log lambda and log bytes of the nearest file above the target, and of the nearest one below it.
     over: tuple[float, float] | None = None
     under: tuple[float, float] | None = None
     best = None

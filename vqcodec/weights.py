@@ -1,4 +1,4 @@
-"""Model files: find, check, read and write them."""
+"""Model files: find, verify, read and write them."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ REALISTIC_PREFIX = "realistic."
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model that has been read.
+    """A model read from a file.
 
     Attributes:
-        path: where it came from.
+        path: the file.
         model: the network, float32, in evaluation mode.
-        model_id: first 4 bytes of the SHA-256 of the file; every `.vqc` file carries it.
-        tables: (S, 2, K) uint32 frequencies of the indices, each row summing to 2**16.
-        context: integer weights of the context model; without, indices are coded with the tables.
+        model_id: first 4 bytes of the SHA-256 of the file. Every `.vqc` file carries it.
+        tables: (S, 2, K) uint32 frequencies of the indices; each row sums to 2**16.
+        context: integer weights of the context model. Without it, indices are coded with `tables`.
         notes: text metadata, such as training steps.
-        realistic: weights of a second generator for the same indices, trained adversarially; `None` without one.
+        realistic: weights of a second generator for the same indices, trained adversarially; `None` if there
+            is none.
     """
 
     path: Path
@@ -49,7 +50,7 @@ class ModelFile:
 
 
 def find_model(name: str | os.PathLike | None = None) -> Path:
-    """The path of a model: a file, or the name of a released model ("photo" by default).
+    """Return the path of a model file, given its path or the name of a released model ("photo" by default).
 
     Raises:
         ModelError: there is no such file and no such released model.
@@ -67,7 +68,7 @@ def find_model(name: str | os.PathLike | None = None) -> Path:
 
 
 def load_model(name: str | os.PathLike | None = None) -> ModelFile:
-    """Read a model file.
+    """Read a model file, given its path or the name of a released model ("photo" by default).
 
     Raises:
         ModelError: the file is missing, damaged, or not a model of this version.
@@ -86,10 +87,10 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         weights = ContextWeights(**context) if context else None
         second = [key for key in tensors if key.startswith(REALISTIC_PREFIX)]
         realistic = {key.removeprefix(REALISTIC_PREFIX): tensors.pop(key).float() for key in second}
-        # Files that name no family are from before there was a second one.
+        # Files without a family predate the second family.
         architecture, config = FAMILIES[metadata.get("family", VQGAN.family)]
-        # What the file replaces at once need not be initialised. A meta device would skip that too, but
-        # importing all that it needs takes seconds.
+        # The file replaces all weights at once, so skip their initialisation. A meta device would skip it
+        # too, but importing what that needs takes seconds.
         with SkipInitialisation():
             model = architecture(config.from_json(metadata["config"]))
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
@@ -101,7 +102,7 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
 
 
 class SkipInitialisation(TorchFunctionMode):
-    """Inside, modules are built with whatever stands in memory; everything has to be loaded afterwards."""
+    """Context in which modules are built with uninitialised weights. Load all weights afterwards."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if getattr(func, "__module__", None) == "torch.nn.init":
@@ -117,19 +118,21 @@ def save_model(
     notes: dict[str, str] | None = None,
     realistic: dict[str, Tensor] | None = None,
 ) -> bytes:
-    """Write a model file, weights in the type that its family asks for, and return its model id.
+    """Write a model file and return its model id, 4 bytes.
+
+    Weights are stored in the dtype that the model family asks for.
 
     Args:
-        path: file to write, replaced in one move.
+        path: file to write; it is replaced atomically.
         model: the network.
-        tables: (S, 2, K) integer frequencies, each row summing to 2**16, every entry at least 1.
+        tables: (S, 2, K) integer frequencies of at least 1; each row sums to 2**16.
         context: integer weights of a context model.
-        notes: further text metadata, such as training steps.
+        notes: additional text metadata, such as training steps.
         realistic: weights of a second generator, trained adversarially.
     """
     tensors = {key: value.to(model.stored_as).contiguous() for key, value in model.state_dict().items()}
     tensors["latent_rms"] = model.latent_rms.float()
-    # Frequencies are below 2**16 as long as every codeword keeps at least 1.
+    # Frequencies stay below 2**16 because every codeword has at least 1.
     tensors["tables"] = torch.from_numpy(tables.astype(np.uint16))
     for name, tensor in context.tensors().items() if context else ():
         tensors[CONTEXT_PREFIX + name] = tensor.to(torch.int8 if name in EIGHT_BIT else torch.int32)
@@ -144,13 +147,17 @@ def save_model(
 
 
 def frequencies(counts: np.ndarray, total: int = 1 << 16) -> np.ndarray:
-    """Turn counts (..., K) into integer frequencies of at least 1 that sum to `total` along the last axis."""
+    """Turn counts (..., K) into integer frequencies of at least 1 that sum to `total` along the last axis.
+
+    Returns:
+        uint32 array of the same shape.
+    """
     counts = np.asarray(counts, np.float64)
     size = counts.shape[-1]
     share = counts / np.maximum(counts.sum(-1, keepdims=True), 1e-300)
     exact = share * (total - size)
     result = np.floor(exact).astype(np.int64) + 1
-    # What rounding down left over goes to the largest remainders.
+    # Give what rounding down left over to the largest remainders.
     order = np.argsort(result - 1 - exact, axis=-1, kind="stable")
     left = total - result.sum(-1, keepdims=True)
     np.put_along_axis(result, order, np.take_along_axis(result, order, -1) + (np.arange(size) < left), -1)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitstream import FREQUENCY_SUM, CorruptStream, SymbolDecoder, SymbolEncoder
-from bitstream.entropy import _BLOCK
+from bitstream.entropy import BLOCK
 from tests.bitstream.order0 import random_tables
 from tests.bitstream.second_reader import RangeDecoder
 
@@ -157,7 +157,7 @@ def test_carry_into_the_bytes_before(steps):
 
 def test_tables_longer_than_one_block():
     rng = np.random.default_rng(3)
-    tables = np.tile(random_tables(rng, 64, 32), (_BLOCK // 32 // 64 + 1, 1))
+    tables = np.tile(random_tables(rng, 64, 32), (BLOCK // 32 // 64 + 1, 1))
     symbols = rng.integers(0, 32, len(tables))
     data, _ = encode((symbols, tables))
     np.testing.assert_array_equal(SymbolDecoder(data).decode(tables), symbols)

@@ -8,9 +8,9 @@ from PIL import Image
 
 from tests.support.pictures import scene
 from vqcodec.errors import RequestError
-from vqcodec.evaluation.extras import MissingExtraError, require
 from vqcodec.evaluation.metrics import METRICS, Scorer, to_tensor
 from vqcodec.evaluation.metrics.stlpips import STLPIPS
+from vqcodec.extras import MissingExtraError, require
 
 NEEDED = {
     "psnr": "torch",

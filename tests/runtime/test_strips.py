@@ -58,12 +58,12 @@ def test_latents_are_those_of_the_encoder(
 
 
 @pytest.mark.parametrize(("area", "widest"), LAYOUTS)
-@pytest.mark.parametrize("price", [lmbda_of(0), lmbda_of(100)])
+@pytest.mark.parametrize("lmbda", [lmbda_of(0), lmbda_of(100)])
 @torch.inference_mode()
 def test_pictures_are_those_of_the_generator(
-    codec: Codec, latents: Tensor, area: int, widest: int, price: float, monkeypatch: pytest.MonkeyPatch
+    codec: Codec, latents: Tensor, area: int, widest: int, lmbda: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planes = codec.transform.quantize(latents, price)
+    planes = codec.transform.quantize(latents, lmbda)
     indices = torch.from_numpy(planes.astype(np.int64)).flatten(1).T
     summed = codec.model.quantizer.dequantize(indices).view_as(latents)
     whole = codec.model.synthesise(summed.permute(2, 0, 1)[None], torch.tensor([len(planes)]))

@@ -82,7 +82,7 @@ def test_a_patch_shows_its_codeword(model: Path) -> None:
     codec = Codec.load(model)
     stage = examine(codec)[0]
     assert stage.dead is None
-    assert (np.diff(stage.price[stage.shown]) >= 0).all()
+    assert (np.diff(stage.bits[stage.shown]) >= 0).all()
     # Of some whole pictures of one codeword each, a patch is most like that of its own.
     places = range(0, CODEWORDS, 6)
     pictures = [

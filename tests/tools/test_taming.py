@@ -1,5 +1,6 @@
 """Checkpoints in the published layout become models that compress as the original would."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.support.pictures import scene
 from tests.tools.reference import Published, checkpoint, decode, encode, shapes
 from vqcodec.codec import Codec
 from vqcodec.errors import ModelError
+from vqcodec.extras import MissingExtraError
 from vqcodec.model import TamingConfig, TamingVQGAN
 from vqcodec.tools.taming.command import import_taming_command
 from vqcodec.tools.taming.convert import convert, read_config
@@ -228,14 +230,21 @@ def refused(tmp_path: Path, paths: tuple[Path, Path]) -> str:
         ("n_embed: 1024", "n_embed: 100000", "n_embed is 100000"),
         ("    n_embed: 1024\n", "", "n_embed is None"),
         ("ch: 32", "ch: 48", "divisible"),
-        ("ch: 32", "ch: ${width}", "ch is ${width}"),
+        ("ch: 32", "ch: ${width}", "ch is '${width}'"),
+        ("ch: 32", "ch: 32.0", "ch is 32.0"),
+        ("ch: 32", "ch: true", "ch is True"),
+        ("ch: 32", "ch: 65537", "ch is 65537"),
+        ("ch: 32", 'ch: "3\\n2"', "ch is '3\\n2'"),
         ("in_channels: 3", "in_channels: 182", "in_channels is 182"),
         ("double_z: False", "double_z: True", "double_z is True"),
+        ("double_z: False", "double_z: 0", "double_z is 0"),
         ("ch_mult: [ 1,1,2,2,4]", "ch_mult: [ 1,2]", "2 levels"),
-        ("ch_mult: [ 1,1,2,2,4]", "ch_mult: {a: 1}", "line 14: 'ch_mult: {a: 1}' is not understood"),
+        ("ch_mult: [ 1,1,2,2,4]", "ch_mult: {a: 1}", "ch_mult is {'a': 1}, not a list"),
+        ("ch_mult: [ 1,1,2,2,4]", "ch_mult: [ 1,-1]", "ch_mult is [1, -1], not a list"),
+        ("ch_mult: [ 1,1,2,2,4]", "ch_mult: [ 1,1", "line 15: "),
         ("num_res_blocks: 2", "num_res_blocks: 3", "lacks encoder.down.0.block.2"),
         ("    ddconfig:", "    other:", "ddconfig is missing"),
-        ("model:", "models:", "no section 'model'"),
+        ("model:", "models:", "model is missing"),
     ],
 )
 def test_configurations_that_do_not_fit_are_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -244,6 +253,46 @@ def test_configurations_that_do_not_fit_are_refused(old: str, new: str, message:
     assert old in text
     paths[1].write_text(text.replace(old, new, 1), encoding="utf-8")
     assert message in refused(tmp_path, paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("model: !!python/object/apply:os.mkdir [PLACE]", "constructor for the tag", id="object"),
+        pytest.param("model: !!python/name:os.system", "constructor for the tag", id="name"),
+        pytest.param("model: !!bool maybe", "not understood", id="tag-that-does-not-fit"),
+        pytest.param("a: &a [x, x]\nb: &b [*a, *a]\nmodel: {c: [*b, *b]}", "alias 'a'", id="aliases"),
+        pytest.param("a: &a {x: 1}\nmodel: {<<: *a}", "alias 'a'", id="merged-aliases"),
+        pytest.param("model: " + "[" * 100_000, "levels deep", id="deep"),
+        pytest.param("model: " + "9" * 100_000, "digits", id="long-number"),
+        pytest.param("model: \0", "unacceptable character", id="control-character"),
+        pytest.param("model: [1\n", "line 2: ", id="open-list"),
+        pytest.param("- model\n", "model is missing", id="list"),
+        pytest.param("", "model is missing", id="empty"),
+        pytest.param("model:\n  params: 1\n", "params is no mapping", id="no-mapping"),
+        pytest.param("#" * (1 << 20) + "\n", "larger than 1048576 bytes", id="too-large"),
+    ],
+)
+def test_hostile_configurations_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    paths = written(tmp_path, SMALL["f16, 1024"])
+    paths[1].write_text(text.replace("PLACE", str(tmp_path / "made")), encoding="utf-8")
+    fault = refused(tmp_path, paths)
+    assert message in fault
+    assert str(paths[1]) in fault
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_configuration_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    paths = written(tmp_path, SMALL["f16, 1024"])
+    paths[1].write_bytes(b"model: \xff")
+    assert "utf-8" in refused(tmp_path, paths)
+
+
+def test_a_missing_yaml_reader_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'vqcodec\[taming\]'") as caught:
+        convert(*written(tmp_path, SMALL["f16, 1024"]))
+    assert "\n" not in str(caught.value)
 
 
 def test_checkpoints_that_are_none_are_refused(tmp_path: Path) -> None:

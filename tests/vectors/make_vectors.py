@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from bitstream import Header, Metadata, write  # noqa: E402
-from bitstream.alpha import _filters  # noqa: E402
+from bitstream.alpha import lzma_filters  # noqa: E402
 from bitstream.chunks import pack_chunk  # noqa: E402
 from bitstream.payload import pack_payload  # noqa: E402
 from tests.bitstream.order0 import encode, random_planes, random_tables  # noqa: E402
@@ -171,7 +171,7 @@ def malformed() -> dict[str, bytes]:
 
     # Alpha
     size = BASE.width * BASE.height
-    coded = lzma.compress(bytes(size), lzma.FORMAT_RAW, filters=_filters())
+    coded = lzma.compress(bytes(size), lzma.FORMAT_RAW, filters=lzma_filters())
     chunk("alpha_empty", b"A", b"")
     chunk("alpha_without_value", b"A", b"\0")
     chunk("alpha_two_values", b"A", b"\0\1\2")
@@ -180,7 +180,7 @@ def malformed() -> dict[str, bytes]:
     chunk("alpha_lzma_cut", b"A", b"\1" + coded[:-3])
     chunk("alpha_lzma_goes_on", b"A", b"\1" + coded + b"\0")
     for name, other in (("alpha_one_short", size - 1), ("alpha_one_over", size + 1), ("alpha_bomb", 1 << 24)):
-        chunk(name, b"A", b"\1" + lzma.compress(bytes(other), lzma.FORMAT_RAW, filters=_filters()))
+        chunk(name, b"A", b"\1" + lzma.compress(bytes(other), lzma.FORMAT_RAW, filters=lzma_filters()))
 
     # Payload and its index
     instead("payload_empty", b"")

@@ -1,1 +1,1 @@
-"""The command line: options, batches of files, and what the user is told."""
+"""The command line: options, batches of files, and messages to the user."""

@@ -1,6 +1,6 @@
-"""The commands `compress` and `decompress` over many files: as many at once as there are cores.
+"""The commands `compress` and `decompress` over many files, as many at once as there are cores.
 
-One bad file does not stop the rest.
+A bad file does not stop the others.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ def compress_files(
     force: bool,
     **batch,
 ) -> int:
-    """Compress pictures; options as of the command. Returns the exit code."""
+    """Compress pictures with the options of the command `compress`; return the exit code.
+
+    Raises:
+        vqcodec.errors.VqcodecError: the options do not go together, or the model cannot be loaded.
+    """
     tasks = plan(inputs, output, readable_suffixes(), SUFFIX)
     work = Compression(quality, bpp, size, not strip, _pixels(max_megapixels), force)
     return _run(tasks, work, engine=engine, **batch)
@@ -61,7 +65,11 @@ def decompress_files(
     force: bool,
     **batch,
 ) -> int:
-    """Decompress files; options as of the command. Returns the exit code."""
+    """Decompress files with the options of the command `decompress`; return the exit code.
+
+    Raises:
+        vqcodec.errors.VqcodecError: the options do not go together, or the model cannot be loaded.
+    """
     new_suffix = "." + (suffix or "png").removeprefix(".")
     tasks = plan(inputs, output, {SUFFIX}, new_suffix)
     if reference is not None and len(tasks) > 1:
@@ -86,14 +94,14 @@ def _run(
     verbose: bool,
     quiet: bool,
 ) -> int:
-    # The limit that the user sets is checked instead; this process is his alone.
+    # --max-megapixels replaces Pillow's limit, and this process serves only this command.
     Image.MAX_IMAGE_PIXELS = None
     to_stdout = any(task.target is None for task in tasks)
     if to_stdout and as_json:
         raise RequestError("standard output cannot carry both the file and --json")
     console = Console(len(tasks), as_json=as_json, quiet=quiet, verbose=verbose, data_on_stdout=to_stdout)
     tasks = list(check_targets(tasks, work.overwrite, skip_existing, console))
-    if tasks and engine == "ray":
+    if tasks and engine == "ray" and isinstance(work, Compression):
         from vqcodec.cli.ray import run_on_ray
 
         run_on_ray(tasks, work, model, device, console)
@@ -111,18 +119,18 @@ def _pixels(megapixels: float) -> int | None:
     return int(megapixels * 1e6) or None
 
 
-class _Stopped(Exception):  # noqa: N818 - not a fault
+class _Stopped(Exception):  # noqa: N818 - not an error
     """The user has interrupted the batch."""
 
 
 def run_batch(tasks: Sequence[Task], work: Work, threads: int, console: Console) -> None:
-    """Do the work for every task and report it.
+    """Process every task and report it.
 
     Args:
         tasks: files to make.
-        work: makes one of them and returns what there is to say about it; called from several threads.
-        threads: how many to use: on so many files at once, or all on the only one.
-        console: is told of every file.
+        work: makes one file and returns facts to report about it. Called from several threads.
+        threads: number of cores to use, on as many files at once, or all on a single file.
+        console: is told about every file.
     """
     stopping = threading.Event()
 
@@ -150,7 +158,14 @@ def run_batch(tasks: Sequence[Task], work: Work, threads: int, console: Console)
 def check_targets(
     tasks: Sequence[Task], overwrite: bool, skip_existing: bool, console: Console
 ) -> Iterator[Task]:
-    """Leave out the tasks that need no work, and report those that would do harm."""
+    """Yield the tasks that need work. Skip those that are done, and report those that would do harm.
+
+    Args:
+        tasks: files to make.
+        overwrite: whether existing outputs may be replaced.
+        skip_existing: whether existing outputs count as done.
+        console: is told about the other tasks.
+    """
     sources = {_identity(task.source) for task in tasks if task.source} - {None}
     claimed: dict[Path, Task] = {}
     for task in tasks:
@@ -171,7 +186,7 @@ def check_targets(
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What stays the same whatever link a file is reached by; `None` if there is none."""
+    """Return a file's device and inode, the same for all links to it; `None` if there is no file."""
     try:
         found = path.stat()
     except OSError:

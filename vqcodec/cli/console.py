@@ -1,4 +1,4 @@
-"""What a command tells its user: a line per file, a line per fault, a progress bar, and an exit code."""
+"""What a command tells its user: one line per file, one line per error, a progress bar, and an exit code."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitstream import BitstreamError
-from vqcodec.cli.plan import Task
 from vqcodec.errors import ConcealedWarning, TruncatedWarning, VqcodecError, WriteError
 
-# Exit codes; those of `VqcodecError` are with its classes.
+if TYPE_CHECKING:
+    from vqcodec.cli.plan import Task
+
+# Exit codes. Those of `VqcodecError` are with its classes.
 FAILED = 1
 CORRUPT = 4
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code for an error: its kind's own, or 1 for what should not happen."""
+    """Return the exit code of an error: that of its class, or `FAILED` for unexpected errors."""
     if isinstance(error, BitstreamError):
         return CORRUPT
     return error.exit_code if isinstance(error, VqcodecError) else FAILED
 
 
 def in_words(error: BaseException) -> str:
-    """An error in one line."""
+    """Return the message of an error as one line."""
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return "not enough memory"
     text = " ".join(str(error).split())
@@ -43,9 +45,9 @@ class Console:
     Args:
         total: number of files, for the progress bar.
         as_json: print one JSON object per file on standard output instead of text.
-        quiet: print nothing but faults and warnings.
-        verbose: print what was skipped too, and where unexpected errors come from.
-        data_on_stdout: standard output carries a file, so that text goes to standard error.
+        quiet: print only errors and warnings.
+        verbose: also print what was skipped, and tracebacks of unexpected errors.
+        data_on_stdout: standard output carries a file, so print text on standard error.
     """
 
     def __init__(
@@ -76,12 +78,12 @@ class Console:
 
     @property
     def exit_code(self) -> int:
-        """0, or the code of what went wrong, or 1 where that was of several kinds."""
+        """0 if nothing went wrong, else the code of the errors, or `FAILED` if they have several codes."""
         return FAILED if len(self._codes) > 1 else next(iter(self._codes), 0)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Print every warning as one line, with the name of the file that its thread is at."""
+        """Print each warning as one line, with the name of the file that its thread works on."""
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = self._show_warning
@@ -92,7 +94,7 @@ class Console:
 
     @contextmanager
     def working_on(self, task: Task) -> Iterator[Progress]:
-        """Count a file as in hand; gives the callback that its progress is reported to."""
+        """Mark a file as current in this thread. Gives the callback that takes its progress."""
         self._current.name, self._current.warnings = task.source_name, []
         progress = Progress(self)
         try:
@@ -102,22 +104,28 @@ class Console:
             self._current.name = None
 
     def warnings(self) -> list[str]:
-        """What this thread's file was warned about."""
+        """Return the warnings about the current file of this thread."""
         return self._current.warnings
 
     def advance(self, share: float) -> None:
+        """Move the progress bar by a fraction of a file, 0..1."""
         with self._lock:
             self._bar.update(share)
 
     def done(self, task: Task, said: dict[str, Any]) -> None:
-        """Report what became of a file."""
+        """Report a finished file.
+
+        Args:
+            task: the file.
+            said: facts about it, by name: `width`, `height`, `bytes` and others, or `skipped`.
+        """
         if self._json:
             self._print({"input": task.source_name, "output": task.target_name} | said)
         elif not self._quiet and (self._verbose or not said.get("skipped")):
             self._print(f"{task.source_name} -> {task.target_name}: {_sentence(said)}")
 
     def fault(self, task: Task, error: BaseException) -> None:
-        """Report that a file failed, and remember it for the exit code."""
+        """Report an error of a file, and remember its exit code."""
         self._codes.add(exit_code(error))
         name = task.target_name if isinstance(error, WriteError) else task.source_name
         self.complain(f"{name}: {in_words(error)}")
@@ -128,6 +136,7 @@ class Console:
             self._print({"input": task.source_name, "output": task.target_name} | fault)
 
     def complain(self, line: str) -> None:
+        """Print a line on standard error, above the progress bar."""
         with self._lock:
             self._bar.write(f"vqcodec: {line}", file=sys.stderr)
 
@@ -154,7 +163,7 @@ class Console:
 
 
 class Progress:
-    """Callback for the share of one file that is done; moves the bar by what was added."""
+    """Callback that takes the fraction of one file that is done, 0..1, and moves the progress bar."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""The command `info`: what `.vqc` files say of themselves."""
+"""The command `info`: describe `.vqc` files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import bitstream
+from vqcodec.cli.console import CORRUPT
 from vqcodec.errors import ImageError
 
-CORRUPT = 4
 _CHUNKS = {"i": "ICC profile", "e": "EXIF", "x": "XMP", "A": "alpha", "P": "payload"}
 
 
 def describe_files(names: Sequence[str], as_json: bool) -> int:
-    """Print a description of each file; returns the exit code."""
+    """Print a description of each file; return the exit code.
+
+    Args:
+        names: paths, or "-" for standard input.
+        as_json: print one JSON object per file instead of text.
+    """
     codes = set()
     for name in names:
         try:
@@ -34,7 +39,7 @@ def describe_files(names: Sequence[str], as_json: bool) -> int:
 
 
 def in_words(name: str, found: dict[str, Any]) -> str:
-    """A few lines about one file from what `bitstream.info` found."""
+    """Describe a file in a few lines, given its name and the result of `bitstream.info`."""
     chunks = ", ".join(
         f"{_CHUNKS.get(chunk['tag'], 'chunk ' + chunk['tag'])} {chunk['bytes']:,}"
         for chunk in found["chunks"]

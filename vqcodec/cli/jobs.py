@@ -1,4 +1,4 @@
-"""One file to another: what the commands `compress` and `decompress` do with each of their inputs."""
+"""What `compress` and `decompress` do with each of their inputs: make one file from another."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Compression:
-    """How to compress files; fields as the arguments of `Codec.compress`.
+    """Options for compressing files.
 
     Attributes:
-        keep_metadata: whether ICC profile, EXIF and XMP are kept.
-        max_pixels: refuse larger pictures.
-        overwrite: replace outputs that are there.
+        quality, bpp, size: see `Codec.compress`.
+        keep_metadata: whether to keep ICC profile, EXIF and XMP.
+        max_pixels: refuse larger pictures; `None` for no limit.
+        overwrite: whether to replace existing outputs.
     """
 
     quality: float
@@ -44,7 +45,19 @@ class Compression:
     overwrite: bool = False
 
     def run(self, codec: Codec, task: Task, progress: Progress | None = None) -> dict[str, Any]:
-        """Compress one file; returns what there is to say about it."""
+        """Compress one file; return facts to report about it.
+
+        Args:
+            codec: the codec.
+            task: the file.
+            progress: called repeatedly with the fraction done, 0..1.
+
+        Returns:
+            `width`, `height`, `bytes` and `bpp`.
+
+        Raises:
+            ImageError, TargetError, WriteError
+        """
         from vqcodec.image.picture import read
 
         source = io.BytesIO(sys.stdin.buffer.read()) if task.source is None else task.source
@@ -58,12 +71,13 @@ class Compression:
 
 @dataclass(frozen=True)
 class Decompression:
-    """How to decompress files; fields as the arguments of `Codec.decompress`.
+    """Options for decompressing files.
 
     Attributes:
-        kind: Pillow's name of the format to write; by the suffix of the output if `None`.
-        overwrite: replace outputs that are there.
-        reference: picture to compare the result with.
+        stages, region, scale, conceal, realism, max_pixels: see `Codec.decompress`.
+        kind: Pillow's name of the output format; `None` chooses it by the suffix of the output.
+        overwrite: whether to replace existing outputs.
+        reference: picture to compare the result with, or `None`.
     """
 
     stages: int | None = None
@@ -77,7 +91,19 @@ class Decompression:
     reference: Path | None = None
 
     def run(self, codec: Codec, task: Task, progress: Progress | None = None) -> dict[str, Any]:
-        """Decompress one file; returns what there is to say about it."""
+        """Decompress one file; return facts to report about it.
+
+        Args:
+            codec: the codec.
+            task: the file.
+            progress: called repeatedly with the fraction done, 0..1.
+
+        Returns:
+            `width`, `height`, `mode` and `bytes`, and with a reference `psnr` in dB.
+
+        Raises:
+            ImageError, ModelError, RequestError, WriteError, bitstream.BitstreamError
+        """
         from vqcodec.image.save import format_of, write_image
 
         kind = self.kind or ("PNG" if task.target is None else format_of(task.target.suffix))
@@ -107,7 +133,7 @@ class Decompression:
 
 @contextlib.contextmanager
 def _contents(source: Path | None, mapped: bool) -> Iterator[bytes | mmap.mmap]:
-    """A file's bytes; mapped into memory if only some of them will be needed."""
+    """Give the contents of a file. With `mapped`, map it into memory, because only parts are needed."""
     if source is None:
         yield sys.stdin.buffer.read()
         return
@@ -115,7 +141,7 @@ def _contents(source: Path | None, mapped: bool) -> Iterator[bytes | mmap.mmap]:
         with source.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else file.read()
     except (OSError, ValueError) as error:
-        # An empty file cannot be mapped.
+        # ValueError: an empty file cannot be mapped.
         raise ImageError(getattr(error, "strerror", None) or str(error)) from error
     yield data
 
@@ -126,7 +152,7 @@ def _output(target: Path | None, overwrite: bool) -> Iterator[BinaryIO]:
         with replacing(target, overwrite) as file:
             yield file
         return
-    # Pillow writes some formats with seeks, which a pipe cannot do.
+    # Pillow seeks when it writes some formats, which a pipe cannot do.
     buffer = io.BytesIO()
     yield buffer
     sys.stdout.buffer.write(buffer.getbuffer())
@@ -134,7 +160,7 @@ def _output(target: Path | None, overwrite: bool) -> Iterator[BinaryIO]:
 
 
 def _psnr(image: Image.Image, reference: Path) -> float:
-    """Peak signal-to-noise ratio in dB of the colours, without alpha; infinite for equal pictures."""
+    """Return the peak signal-to-noise ratio of the RGB values in dB; infinite for equal pictures."""
     from vqcodec.image.picture import read
 
     expected = read(reference).pixels

@@ -1,4 +1,4 @@
-"""The command line. Commands read their options and hand over; nothing heavy is imported before it is needed."""
+"""The command line. Commands parse their options and delegate. Heavy modules are imported when needed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from vqcodec.rate import DEFAULT_QUALITY
 EXIT_CODES = """\b
 Exit codes:
   0  everything done
-  1  anything else, or faults of several kinds
+  1  any other error, or errors of several kinds
   2  wrong usage
-  3  an input is not there or not a picture
-  4  a .vqc file is damaged; of a truncated one the coarser picture is written, and with --conceal a picture of any
-     whose tiles are not all lost
+  3  an input is missing or not a picture
+  4  a .vqc file is damaged; if it is only truncated, a coarser picture is written, and with --conceal
+     any file gives one that has not lost all its tiles
   5  the model is missing, or not the one the file was made with
-  6  the size asked for cannot be reached
-  7  an output cannot be written, or exists already
+  6  the requested size cannot be reached
+  7  an output cannot be written, or already exists
   130  stopped by Ctrl-C
 """
 
-# Commands of parts that take their time to import: module, name in it, line in the overview.
+# Commands in modules that are slow to import: module, name in it, line in the overview.
 _ELSEWHERE = {
     "evaluate": (
         "vqcodec.evaluation.commands",
@@ -39,10 +39,10 @@ _ELSEWHERE = {
     "compare": (
         "vqcodec.evaluation.commands",
         "compare_command",
-        "Lay a picture in several codecs at equal bytes over each other.",
+        "Compare a picture in several codecs at equal file size.",
     ),
     "train": ("vqcodec.training.commands", "train_command", "Train a model on folders of photographs."),
-    "release": ("vqcodec.training.commands", "release_command", "Make a model file of a training run."),
+    "release": ("vqcodec.training.commands", "release_command", "Make a model file from a training run."),
     "train-context": (
         "vqcodec.training.commands",
         "train_context_command",
@@ -80,7 +80,7 @@ class _Commands(click.Group):
         return super().get_command(ctx, name)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        # The group's own way would import every command for its help.
+        # Click's own version would import every command for its help.
         names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
@@ -103,12 +103,12 @@ class _Region(click.ParamType):
         return x, y, width, height
 
 
-# What a shell completes to files. Whether they can be read is for the commands to say, with their own exit code.
+# Lets the shell complete file names. The commands check readability, with their own exit code.
 _PATH = click.Path(readable=False)
 
 
 def _shared(command: Callable) -> Callable:
-    """The options that `compress` and `decompress` have in common."""
+    """Add the options that `compress` and `decompress` share."""
     options = [
         click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=_PATH),
         click.option(
@@ -119,7 +119,7 @@ def _shared(command: Callable) -> Callable:
             help="File, directory, or - for standard output. [beside the input]",
         ),
         click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
-        click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, and do the rest."),
+        click.option("--skip-existing", is_flag=True, help="Keep outputs that exist, and make the others."),
         click.option(
             "--model", metavar="NAME|FILE", type=_PATH, help="Released model or model file. [photo]"
         ),
@@ -133,8 +133,8 @@ def _shared(command: Callable) -> Callable:
             help="Refuse larger pictures; 0 for no limit.",
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more."),
-        click.option("--quiet", is_flag=True, help="Say nothing but warnings and faults."),
+        click.option("-v", "--verbose", is_flag=True, help="Print more."),
+        click.option("--quiet", is_flag=True, help="Print only warnings and errors."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -164,10 +164,10 @@ def cli() -> None:
 @click.option(
     "--bpp",
     type=click.FloatRange(min=0, min_open=True),
-    help="At most so many bits per pixel, instead of -q.",
+    help="Maximum bits per pixel, instead of -q.",
 )
 @click.option(
-    "--size", type=click.IntRange(min=1), metavar="BYTES", help="At most so many bytes, instead of -q."
+    "--size", type=click.IntRange(min=1), metavar="BYTES", help="Maximum size in bytes, instead of -q."
 )
 @click.option("--strip", is_flag=True, help="Drop ICC profile, EXIF and XMP.")
 @click.option(
@@ -201,16 +201,16 @@ def compress(ctx: click.Context, **options: Any) -> None:
 @click.option(
     "--conceal",
     is_flag=True,
-    help="Of a damaged file, make up what cannot be read, and say which tiles those are.",
+    help="Fill in what cannot be read of a damaged file, and name the tiles.",
 )
 @click.option(
     "--realism",
     type=click.FloatRange(0, 1),
     metavar="0..1",
-    help="0 keeps nearest to the original, 1 looks most like a photograph and makes up more. [the model's choice]",
+    help="0 stays closest to the original, 1 looks most like a photograph and invents more. [the model's choice]",
 )
 @click.option(
-    "--reference", type=click.Path(path_type=Path), metavar="FILE", help="Picture to tell the PSNR against."
+    "--reference", type=click.Path(path_type=Path), metavar="FILE", help="Picture to compare with by PSNR."
 )
 @_shared
 @click.pass_context
@@ -227,14 +227,18 @@ def decompress(ctx: click.Context, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
 @click.pass_context
 def info(ctx: click.Context, files: Sequence[str], as_json: bool) -> None:
-    """Say what .vqc files hold, without decoding them."""
+    """Describe .vqc files without decoding them."""
     from vqcodec.cli.info import describe_files
 
     ctx.exit(describe_files(files, as_json))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command: every fault is one line on standard error and an exit code."""
+    """Run a command. Each error is one line on standard error and an exit code.
+
+    Args:
+        arguments: command line without the program name; by default that of the process.
+    """
     try:
         code = cli.main(arguments, prog_name="vqcodec", standalone_mode=False)
     except click.ClickException as error:
@@ -244,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"vqcodec: {error}", err=True)
         code = error.exit_code
     except BrokenPipeError:
-        # Whoever read standard output has seen enough; Python would complain once more at exit.
+        # The reader of standard output has closed it; Python would complain again at exit.
         sys.stdout = None
         code = 1
     sys.exit(code)

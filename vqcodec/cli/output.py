@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files atomically: whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vqcodec.errors import WriteError
 
 @contextmanager
 def replacing(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that becomes `path` when the block ends without an error.
+    """Open a temporary file beside `path`, which becomes `path` if the block ends without an error.
 
-    A process that is stopped at any moment leaves under `path` what was there before, or everything.
-    Missing directories are made, links are followed, pipes and devices are written directly.
+    If the process stops at any moment, `path` holds what it held before, or everything. Missing directories
+    are created and links followed. Pipes and devices are written directly.
 
     Raises:
-        WriteError: it exists and is not to be overwritten, or cannot be written.
+        WriteError: the path exists and `overwrite` is false, or it cannot be written.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file() and not target.is_dir():
@@ -38,7 +38,7 @@ def replacing(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
             raise FileExistsError
         temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
         try:
-            # Not by `tempfile`, whose files nobody else may read.
+            # `tempfile` would make files that nobody else can read.
             with open(temporary, "xb") as file:
                 yield file
                 file.flush()
@@ -50,7 +50,7 @@ def replacing(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
 
 
 def exists_already() -> WriteError:
-    """The fault of an output that must not be replaced."""
+    """Return the error for an output that exists and must not be replaced."""
     return WriteError("exists already (-f overwrites it, --skip-existing leaves it)")
 
 
@@ -71,12 +71,12 @@ def _publish(temporary: Path, target: Path, overwrite: bool) -> None:
         os.replace(temporary, target)
     else:
         try:
-            # Unlike a rename, a link never replaces what appeared in the meantime.
+            # Unlike a rename, a link never replaces a file that has appeared in the meantime.
             os.link(temporary, target)
         except FileExistsError:
             raise
         except OSError:
-            # File systems without hard links.
+            # The file system has no hard links.
             if target.exists():
                 raise FileExistsError from None
             os.replace(temporary, target)

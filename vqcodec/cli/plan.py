@@ -19,8 +19,8 @@ class Task:
     """One file to make from another.
 
     Attributes:
-        source: file to read, `None` for standard input.
-        target: file to write, `None` for standard output.
+        source: file to read; `None` for standard input.
+        target: file to write; `None` for standard output.
     """
 
     source: Path | None
@@ -28,29 +28,31 @@ class Task:
 
     @property
     def source_name(self) -> str:
+        """Name of the source, for messages."""
         return "standard input" if self.source is None else str(self.source)
 
     @property
     def target_name(self) -> str:
+        """Name of the target, for messages."""
         return "standard output" if self.target is None else str(self.target)
 
 
 def plan(inputs: Sequence[str], output: str | None, suffixes: Collection[str], new_suffix: str) -> list[Task]:
-    """Pair every input with its output.
+    """Pair each input with its output.
 
-    Directories are searched for files with one of the suffixes, patterns such as `*.png` are expanded, and
-    what is named is taken whatever its suffix, there or not.
+    Directories are searched for files with one of the suffixes. Patterns such as `*.png` are expanded. Files
+    that are named are taken with any suffix, whether they exist or not.
 
     Args:
         inputs: files, directories, patterns, or "-".
-        output: a file for one input, a directory for several or for a directory, "-"; `None` puts every output
-            beside its input, or on standard output for standard input.
+        output: a file for one input; a directory for several inputs or for a directory; or "-". `None` puts
+            each output beside its input, and that of standard input on standard output.
         suffixes: lower-case suffixes to look for in directories.
         new_suffix: suffix of outputs that are not named.
 
     Raises:
         RequestError: inputs and output do not go together.
-        ImageError: there is nothing in a directory.
+        ImageError: a directory has no files with one of the suffixes.
     """
     found = dict(_find(inputs, suffixes))
     several = (
@@ -75,7 +77,7 @@ def plan(inputs: Sequence[str], output: str | None, suffixes: Collection[str], n
 
 
 def _find(inputs: Sequence[str], suffixes: Collection[str]) -> Iterator[tuple[Path | None, Path]]:
-    """Sources, and where they are relative to the directory that was asked for."""
+    """Yield each source, and its path relative to the directory that was searched."""
     for name in inputs:
         if name == STANDARD_STREAM:
             yield None, Path("stdin")
@@ -93,5 +95,5 @@ def _find(inputs: Sequence[str], suffixes: Collection[str]) -> Iterator[tuple[Pa
 
 
 def _is_pattern(name: str) -> bool:
-    """Brackets and stars may stand in the names of files too."""
+    """Return whether a name is a pattern. File names may contain brackets and stars too."""
     return glob.has_magic(name) and not os.path.lexists(name)

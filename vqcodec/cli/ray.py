@@ -1,4 +1,4 @@
-"""Compresses files on a Ray cluster whose machines share a file system: one row of Ray Data per file."""
+"""Compress files on a Ray cluster whose machines share a file system: one row of Ray Data per file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,17 @@ from vqcodec.errors import RequestError, VqcodecError
 def run_on_ray(
     tasks: Sequence[Task], work: Compression, model: str | None, device: str, console: Console
 ) -> None:
-    """Compress every task's file in some process of the cluster, and report it here.
+    """Compress the files of all tasks in processes of the cluster, and report on them here.
 
     Connects to the cluster of `RAY_ADDRESS`, or starts one on this machine. Files are written whole or not at
-    all, so that a run that was stopped is continued by leaving out the outputs that are there.
+    all, so an interrupted run can be continued by skipping existing outputs.
+
+    Args:
+        tasks: files to make.
+        work: options.
+        model: released model or model file; `None` for the default.
+        device: torch device of the networks.
+        console: is told about every file.
 
     Raises:
         RequestError: Ray is not installed, or a task has a standard stream.
@@ -46,10 +53,11 @@ def run_on_ray(
         rows = [
             {"number": number, "source": str(task.source.absolute()), "target": str(task.target.absolute())}
             for number, task in enumerate(tasks)
+            if task.source and task.target
         ]
         results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Worker,
-            # A row that is done again, after a machine was lost, may find its own output.
+            # A row that is processed again, after a machine was lost, may find its own output.
             fn_constructor_args=(replace(work, overwrite=True), model, device),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(cores, len(rows))),
             num_cpus=1,
@@ -64,7 +72,7 @@ def run_on_ray(
 
 
 class _Worker:
-    """Holds a codec in one process of the cluster and compresses one file after the other."""
+    """Holds a codec in one process of the cluster and compresses one file after another."""
 
     def __init__(self, work: Compression, model: str | None, device: str) -> None:
         import torch
@@ -87,7 +95,7 @@ class _Worker:
                 said = {"error": in_words(error), "kind": type(error).__name__}
         if caught:
             said["warnings"] = [" ".join(str(warning.message).split()) for warning in caught]
-        # As text, since all rows need the same fields, whatever became of the file.
+        # As text, because all rows need the same fields.
         return {"number": row["number"], "said": json.dumps(said)}
 
 
@@ -98,6 +106,6 @@ def _report(task: Task, text: str, console: Console) -> None:
     if "error" not in said:
         console.done(task, said)
         return
-    # Compressing meets no damaged `.vqc` files: what is not of this package's kinds was not foreseen.
+    # Compressing reads no `.vqc` files, so an error of a class that is not in `vqcodec.errors` is unexpected.
     kind = getattr(errors, said["kind"], VqcodecError)
     console.fault(task, kind(said["error"]))

@@ -1,1 +1,1 @@
-"""Index planes to bits and back: the integer context model, and the coders that follow its frequencies."""
+"""Index planes to bits and back: the integer context model, and the coders that use its frequencies."""

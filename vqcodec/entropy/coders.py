@@ -1,4 +1,4 @@
-"""Index planes to range-coder streams and back, with the frequencies that a model gives."""
+"""Index planes to range-coder streams and back, with the frequencies of a model."""
 
 from __future__ import annotations
 
@@ -10,33 +10,41 @@ import numpy as np
 from bitstream import FREQUENCY_BITS, TileReader, TileStream, TileWriter
 from vqcodec.entropy.context import ContextModel, ContextState
 
-# Tiles of one shape are coded side by side, so that the context model works on large matrices; more at once
-# would only take memory.
+# Tiles of the same shape are coded side by side, so that the context model works on large matrices. More
+# tiles at once would only take more memory.
 TILES_AT_ONCE = 4
 
 
 class IndexCoder(Protocol):
-    """Turns the index planes of tiles into streams and back."""
+    """Codes the index planes of tiles to streams, and decodes them."""
 
     def write(self, tiles: Sequence[np.ndarray]) -> list[TileStream]:
-        """Code tiles, each (s, rows, columns) integers."""
+        """Code tiles, each (s, rows, columns) integers, to one stream per tile."""
 
     def read(self, readers: Sequence[TileReader], shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-        """Decode tiles of the given (rows, columns) to (s, rows, columns) uint16, s as the readers hold."""
+        """Decode tiles to (s, rows, columns) uint16. The readers hold s stages each.
+
+        Args:
+            readers: one per tile.
+            shapes: rows and columns of each tile.
+
+        Raises:
+            bitstream.IndexMismatch: the data is damaged, or was coded with other frequencies.
+        """
 
     def bits(self, tile: np.ndarray) -> np.ndarray:
-        """What each index of a tile (s, rows, columns) costs in its stream, in bits; float32 of that shape."""
+        """Return the rate of each index of a tile (s, rows, columns), in bits: float32 of the same shape."""
 
 
 class TableCoder:
-    """Codes every index with a fixed frequency table of its stage and context.
+    """Codes each index with a fixed frequency table, chosen by stage and context. Implements `IndexCoder`.
 
-    There are two tables per stage: one for positions where the stage before chose codeword 0 ("nothing to
-    add"), one for all others. Within a stage, positions of context 0 come first, then those of context 1,
-    each in raster order.
+    Each stage has two tables: one for positions where the stage before chose codeword 0 ("nothing to add"),
+    context 1, and one for all others, context 0. Within a stage, the positions of context 0 come first, then
+    those of context 1, each in raster order.
 
     Args:
-        tables: (S, 2, K) integer frequencies, each row summing to 2**16.
+        tables: (S, 2, K) integer frequencies; each row sums to 2**16.
     """
 
     def __init__(self, tables: np.ndarray) -> None:
@@ -78,9 +86,10 @@ def _contexts(before: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, n
 
 
 class ContextCoder:
-    """Codes every index as group and member, with the frequencies of an integer context model.
+    """Codes each index as group and member, with the frequencies of an integer context model.
 
-    Within a stage, positions come in passes; for each pass all groups in raster order, then all members.
+    Implements `IndexCoder`. Within a stage, positions come in passes. Each pass codes all groups in raster
+    order, then all members.
 
     Args:
         model: the context model.
@@ -90,7 +99,7 @@ class ContextCoder:
         self.model = model
 
     def write(self, tiles: Sequence[np.ndarray]) -> list[TileStream]:
-        streams: list[TileStream | None] = [None] * len(tiles)
+        streams: dict[int, TileStream] = {}
         for numbers in _alike([planes.shape for planes in tiles]):
             planes = np.stack([tiles[number] for number in numbers])
             writers = [TileWriter() for _ in numbers]
@@ -105,10 +114,10 @@ class ContextCoder:
                     writer.end_stage(planes[which, stage])
             for number, writer in zip(numbers, writers, strict=True):
                 streams[number] = writer.finish()
-        return streams
+        return [streams[number] for number in range(len(tiles))]
 
     def read(self, readers: Sequence[TileReader], shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-        tiles: list[np.ndarray | None] = [None] * len(readers)
+        tiles: dict[int, np.ndarray] = {}
         kinds = [(reader.stages, *shape) for reader, shape in zip(readers, shapes, strict=True)]
         for numbers in _alike(kinds):
             count, (stages, rows, columns) = len(numbers), kinds[numbers[0]]
@@ -131,7 +140,7 @@ class ContextCoder:
                     readers[number].end_stage(planes[which, stage].reshape(rows, columns))
             for which, number in enumerate(numbers):
                 tiles[number] = planes[which].reshape(stages, rows, columns)
-        return tiles
+        return [tiles[number] for number in range(len(readers))]
 
     def bits(self, tile: np.ndarray) -> np.ndarray:
         stages, rows, columns = tile.shape
@@ -144,7 +153,7 @@ class ContextCoder:
         return out.reshape(tile.shape)
 
     def _coded(self, state: ContextState, plane: np.ndarray) -> Iterator[tuple]:
-        """Symbols and frequencies of a stage (tiles, positions), pass by pass.
+        """Compute symbols and frequencies of a stage (tiles, positions), pass by pass.
 
         Yields:
             the positions of a pass, then for groups and for members the symbols (tiles, n) and their
@@ -160,7 +169,7 @@ class ContextCoder:
 
 
 def _alike(kinds: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-    """Numbers of tiles of one kind, at most `TILES_AT_ONCE` together."""
+    """Yield the numbers of tiles of one kind, at most `TILES_AT_ONCE` at a time."""
     by_kind: dict[tuple[int, ...], list[int]] = {}
     for number, kind in enumerate(kinds):
         by_kind.setdefault(kind, []).append(number)

@@ -1,9 +1,9 @@
-"""The context model in integers: frequencies of every index, from the indices decoded before it.
+"""Context model in integers: frequencies of each index, given the indices decoded before it.
 
-Weights and embeddings have 8 bits and activations 7. A shift stands between layers, and exp is a table. Matrix products
-run in float32 on integer values whose sums stay below 2**24. So they are exact in any order, on any number of threads
-and on any machine. Both factors have at most 7 bits and a sign, so they are exact in bfloat16 and TF32 too, should a
-user have allowed those.
+Weights and embeddings have 8 bits and activations 7. A shift follows each layer, and exp is a table. Matrix
+products run in float32 on integer values whose sums stay below 2**24. So they are exact in any order, on any
+number of threads and on any machine. Both factors have at most 7 bits and a sign, so they are exact in
+bfloat16 and TF32 too, in case a user has enabled those.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from vqcodec.entropy.weights import ACTIVATION_MAX, EIGHT_BIT, WEIGHT_BITS, Cont
 from vqcodec.runtime.device import capabilities
 
 FREQUENCY_SUM = 1 << 16
-# Added before a shift, so that it rounds.
+# Added before a shift, to round.
 _HALF = 1 << WEIGHT_BITS - 1
-# exp(-d / UNIT) for d = 0, 1, ... is in units of 2**-14.
+# exp(-d / UNIT), d = 0, 1, ..., is in units of 2**-14.
 _EXP_ONE = 1 << 14
 
 
 def exp_table() -> Tensor:
-    """int32 table of exp(-d / 16), d = 0..255, in units of 2**-14, computed with integers only.
+    """Return a table of exp(-d / 16), d = 0..255, in units of 2**-14: (256,) int32.
 
-    A float exp may differ in the last bit between machines; exp(-1/16) with 62 fractional bits does not.
+    It is computed with integers only. A float exp may differ in the last bit between machines; exp(-1/16)
+    with 62 fractional bits does not.
     """
     factor, scale, value, table = 4332278087304955804, 1 << 62, 1 << 62, []
     for _ in range(256):
@@ -47,10 +48,21 @@ def exp_table() -> Tensor:
 
 
 class ContextModel(ContextLayers):
-    """Computes the frequencies of one stage after the other, alike for coder and decoder.
+    """Computes the frequencies of one stage after another, identically for coder and decoder.
 
     Args:
         weights: the integer weights.
+
+    Attributes:
+        stages: S.
+        codebook_size: K = G * M.
+        channels: channels E of the embedding.
+        groups: G.
+        members: M.
+        weights: the integer weights.
+        factors: the 8-bit weights as float32, by name.
+        embedding: (S, K, E) int8.
+        first_embedding: (K, F) int8, the first stage's own embedding.
     """
 
     def __init__(self, weights: ContextWeights) -> None:
@@ -58,7 +70,7 @@ class ContextModel(ContextLayers):
         _, self.groups, self.members = weights.first_bm.shape
         self.weights = weights
         tensors = weights.tensors()
-        # Matrix factors are kept as float32 once; biases stay integers, and bring the half that rounds.
+        # Convert the matrix factors to float32 once. Biases stay integers, and include the half that rounds.
         self.factors = {name: tensors[name].float() for name in EIGHT_BIT}
         self._biases = {name: tensor + _HALF for name, tensor in tensors.items() if name not in EIGHT_BIT}
         self._bytes = None
@@ -74,25 +86,31 @@ class ContextModel(ContextLayers):
 
     @torch.inference_mode()
     def start(self, count: int, rows: int, columns: int) -> ContextState:
-        """Begin `count` tiles of rows x columns positions."""
+        """Start coding `count` tiles of rows x columns positions."""
         return ContextState(self, count, rows, columns)
 
     @staticmethod
     def last_pass(stage: int) -> int:
-        """The number of the last pass over a stage."""
+        """Return the number of the last pass over a stage, counted from 0."""
         return len(AROUND_FIRST if stage == 0 else AROUND) - 1
 
     def group_frequencies(self, stage: int, hidden: Tensor) -> np.ndarray:
-        """Frequencies (n, G) of the groups, of activations (n, H)."""
+        """Return the frequencies (n, G) of the groups, given activations (n, H)."""
         return self._frequencies(self.group_logits(stage, hidden)).numpy()
 
     def member_frequencies(self, stage: int, hidden: Tensor, group: Tensor) -> np.ndarray:
-        """Frequencies (n, M) of the members, of activations (n, H) and the groups (n,) int64."""
+        """Return the frequencies (n, M) of the members, given activations (n, H) and groups (n,) int64."""
         logits, order = self.member_logits(stage, hidden, group)
         return torch.empty_like(logits).index_copy_(0, order, self._frequencies(logits)).numpy()
 
     def product(self, inputs: Tensor, name: str, row: int | tuple[int, int]) -> Tensor:
-        """A product (n, N) int32 of inputs (n, C) int8, or of whole numbers of that size as floats."""
+        """Multiply inputs (n, C) with the transpose of a matrix (N, C): (n, N) int32.
+
+        Args:
+            inputs: int8, or integers of that range as floats.
+            name: name of the tensor that holds the matrix.
+            row: which matrix of the tensor.
+        """
         if len(inputs) == 0:
             return torch.zeros(0, self.factors[name][row].shape[0], dtype=torch.int32)
         if self._bytes is not None:
@@ -123,9 +141,9 @@ class ContextModel(ContextLayers):
 
 
 def _bytes_are_exact() -> bool:
-    """Whether products of 8-bit integers are fast here, and exact.
+    """Return whether products of 8-bit integers are fast and exact on this machine.
 
-    Without instructions for them, oneDNN adds pairs of products in 16 bits, which is too few.
+    On CPUs without instructions for them, oneDNN adds pairs of products in 16 bits, which is too few.
     """
     known = capabilities()
     if not any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
@@ -139,16 +157,20 @@ def _bytes_are_exact() -> bool:
 
 
 class ContextState:
-    """What is known of some tiles while their stages are coded one after the other.
+    """The known part of some tiles, while their stages are coded one after another.
 
-    For every stage, for all of its passes: `group_frequencies`, then `member_frequencies`, then `update`. Arrays have
-    a row for every position of the pass, tile by tile, in raster order.
+    For each pass over each stage, call `group_frequencies`, then `member_frequencies`, then `update`. Arrays
+    have one row per position of the pass, tile by tile, in raster order.
+
+    Args:
+        model: the context model.
+        count, rows, columns: number and size of the tiles, in latent positions.
     """
 
     def __init__(self, model: ContextModel, count: int, rows: int, columns: int) -> None:
         self._model = model
         tiles = count, rows, columns
-        # A border of zeros around every tile: outside, nothing is known.
+        # Each tile has a border of zeros: outside, nothing is known.
         self._before = _framed(tiles, BORDER, model.channels, torch.int16)
         self._added = _framed(tiles, BORDER, model.channels, torch.int8)
         self._own = _framed(tiles, BORDER_FIRST, model.first_embedding.shape[1], torch.int8)
@@ -158,17 +180,19 @@ class ContextState:
         self._tiles = tiles
         self._stage = 0
         self._which = 0
-        self._from_before: Tensor | None = None
-        self._hidden: Tensor | None = None
+        # Set by the first pass over each stage but stage 0.
+        self._from_before: Tensor
+        # Set by each pass.
+        self._hidden: Tensor
 
     @property
     def passes(self) -> list[Tensor]:
-        """The positions of every pass of the current stage in a tile."""
+        """Positions in a tile of each pass over the current stage, int64."""
         return self._layout.passes
 
     @torch.inference_mode()
     def group_frequencies(self) -> np.ndarray:
-        """Frequencies (n, G) of the groups at the positions of the current pass."""
+        """Return the frequencies (n, G) of the groups at the positions of the current pass."""
         model, stage, which = self._model, self._stage, self._which
         rows = self._layout.rows[which]
         total = model.of_own_stage(stage, which, self._known() if which else None)
@@ -184,12 +208,12 @@ class ContextState:
 
     @torch.inference_mode()
     def member_frequencies(self, groups: np.ndarray) -> np.ndarray:
-        """Frequencies (n, M) of the members, given the groups (n,)."""
+        """Return the frequencies (n, M) of the members, given the groups (n,)."""
         return self._model.member_frequencies(self._stage, self._hidden, torch.from_numpy(groups).long())
 
     @torch.inference_mode()
     def update(self, indices: np.ndarray) -> None:
-        """Take in the indices (n,) of the current pass, and go to the next pass or stage."""
+        """Add the indices (n,) of the current pass, and go to the next pass or stage."""
         symbols = torch.from_numpy(indices).long()
         embedded = self._model.embedding[self._stage].index_select(0, symbols)
         self._added.flatten(0, 2).index_copy_(0, self._added_layout.places[self._which], embedded)
@@ -200,7 +224,7 @@ class ContextState:
         if self._which == len(self.passes):
             self._before += self._added
             self._added.zero_()
-            # From here on a stage is looked at through the same embedding that later stages see it through.
+            # After stage 0, a stage uses the same embedding for itself as later stages use for it.
             self._own = self._added
             self._stage, self._which = self._stage + 1, 0
             if self._stage == 1:
@@ -208,7 +232,10 @@ class ContextState:
                 self._added_layout = self._layout
 
     def _known(self) -> Tensor:
-        """What the current pass knows of its stage: embeddings, side by side, at positions of the passes before."""
+        """Return what the current pass knows of its own stage.
+
+        These are the embeddings at neighbouring positions of earlier passes, side by side.
+        """
         places, around = self._layout.places[self._which], self._layout.around[self._which]
         maps = self._own.flatten(0, 2)
         return torch.cat([maps.index_select(0, places + step) for step in around.tolist()], 1)

@@ -1,4 +1,4 @@
-"""Which tiles a picture or a part of it needs, and the index planes that are there of them."""
+"""Find the tiles that a picture or a region needs, and decode the index planes that a file holds of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from vqcodec.geometry import Box
 
 @dataclass(frozen=True)
 class DamagedTile:
-    """A tile that cannot be read to the end.
+    """A tile that cannot be decoded to its last stage.
 
     Attributes:
-        number: of the tile, in raster order.
+        number: number of the tile, in raster order.
         place: its row and column in the grid of tiles.
         box: its latent positions in the picture.
-        intact: how many of its stages can be read.
+        intact: number of its stages that can be decoded.
     """
 
     number: int
@@ -31,7 +31,11 @@ class DamagedTile:
     intact: int
 
     def in_words(self, step: int) -> str:
-        """The tile by its pixels, of which a latent position has `step` along each side, and what is made up in it."""
+        """Describe the tile and the damage in a few words.
+
+        Args:
+            step: pixels per latent position along each side.
+        """
         box = self.box.scaled(step)
         what = f"its stages from {self.intact + 1} on" if self.intact else "all of it"
         return f"tile {self.number} ({box.width}x{box.height} pixels at {box.left},{box.top}): {what} made up"
@@ -43,9 +47,9 @@ class Excerpt:
 
     Attributes:
         box: the rectangle.
-        planes: (stages, box height, box width) uint16; zero where nothing is there.
+        planes: (stages, box height, box width) uint16; zero where the file holds nothing.
         missing: tiles of the rectangle of which a truncated file holds nothing.
-        damaged: tiles whose planes are zero from some stage on, which `vqcodec.generate.conceal` can fill.
+        damaged: tiles whose planes are zero from some stage on. `vqcodec.generate.conceal` can fill them.
     """
 
     box: Box
@@ -57,19 +61,20 @@ class Excerpt:
 def read_excerpt(
     container: Container, coder: IndexCoder, box: Box | None = None, stages: int | None = None
 ) -> Excerpt:
-    """Decode the tiles that a rectangle touches, the same number of stages of all of them.
+    """Decode the tiles that a rectangle touches, with the same number of stages for all of them.
 
-    Of a truncated file these are the stages that all tiles of the rectangle have, at least the first; tiles
-    that lack even that one are named in `Excerpt.missing`. Warns with `TruncatedWarning` about what is missing.
+    In a truncated file, these are the stages that all tiles of the rectangle have, at least the first.
+    `Excerpt.missing` names tiles that lack even that one. Warns with `TruncatedWarning` about what is
+    missing.
 
     Args:
         container: the file.
-        coder: of the model that it was made with.
-        box: what to decode, in latent positions; all by default.
-        stages: at most this many stages, 1 or more; all by default.
+        coder: coder of the model that the file was made with.
+        box: rectangle to decode, in latent positions; all by default.
+        stages: maximum number of stages, 1 or more; all by default.
 
     Raises:
-        bitstream.BitstreamError: the tiles are damaged, or nothing of them is there.
+        bitstream.BitstreamError: the tiles are damaged, or the file holds nothing of them.
     """
     header = container.header
     box, numbers = _tiles_of(header, box)
@@ -97,14 +102,16 @@ def read_excerpt(
 def read_damaged(
     container: Container, coder: IndexCoder, box: Box | None = None, stages: int | None = None
 ) -> Excerpt:
-    """As `read_excerpt`, but of each tile as many stages as can be read, and as many in all as the best of them has.
+    """Decode as many stages as possible of each tile that a rectangle touches.
+
+    The excerpt has as many stages as the best tile.
 
     Args:
-        container: what `bitstream.salvage` found in the file.
-        coder, box, stages: as of `read_excerpt`.
+        container: return value of `bitstream.salvage`.
+        coder, box, stages: see `read_excerpt`.
 
     Raises:
-        bitstream.BitstreamError: no tile can be read.
+        bitstream.BitstreamError: no tile can be decoded.
     """
     header = container.header
     box, numbers = _tiles_of(header, box)
@@ -121,7 +128,7 @@ def read_damaged(
                 parts[number] = coder.read([reader], [_shape(header, number)])[0]
                 break
             except IndexMismatch as error:
-                # The stages before the one that does not match its check are right.
+                # The stages before the one that does not match its check are correct.
                 faults.append(error)
                 count = error.stage
     if not parts:
@@ -137,7 +144,7 @@ def read_damaged(
 
 
 def _tiles_of(header: Header, box: Box | None) -> tuple[Box, list[int]]:
-    """The rectangle, by default that of the picture, and the numbers of the tiles that it touches."""
+    """Return the rectangle, by default the whole picture, and the numbers of the tiles that it touches."""
     rows, columns = header.grid
     box = box or Box(0, 0, columns, rows)
     region = box.scaled(1 << header.downsample_log2).clipped(Box(0, 0, header.width, header.height))
@@ -147,8 +154,8 @@ def _tiles_of(header: Header, box: Box | None) -> tuple[Box, list[int]]:
 def _assembled(
     header: Header, numbers: Sequence[int], parts: dict[int, np.ndarray], stages: int, box: Box
 ) -> np.ndarray:
-    """Planes (stages, h, w) of a rectangle from those of tiles, zero where nothing is there."""
-    # Whole tiles first, then the rectangle cut out of them.
+    """Assemble planes (stages, h, w) of a rectangle from those of tiles, zero where there are none."""
+    # Assemble whole tiles, then cut out the rectangle.
     first, last = _box(header, numbers[0]), _box(header, numbers[-1])
     whole = Box(first.left, first.top, last.right, last.bottom)
     planes = np.zeros((stages, whole.height, whole.width), np.uint16)

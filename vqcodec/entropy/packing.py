@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 import bitstream
@@ -14,16 +16,19 @@ from vqcodec.geometry import Box
 from vqcodec.model.config import Shape
 from vqcodec.weights import ModelFile
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 
 class Packing:
-    """Codes index planes with what a model knows of them.
+    """Codes index planes with the probability model of a model file.
 
     Args:
-        file: what `load_model` returned.
+        file: return value of `load_model`.
 
     Attributes:
-        model_id: 4 bytes that name the model in files.
-        coder: index planes of tiles to streams, and back.
+        model_id: 4 bytes that identify the model in files.
+        coder: codes and decodes the index planes of tiles.
         context: the context model; `None` for models without one.
     """
 
@@ -44,14 +49,18 @@ class Packing:
         alpha: np.ndarray | None = None,
         metadata: bitstream.Metadata | None = None,
     ) -> bytes:
-        """The `.vqc` file of index planes.
+        """Write index planes to a `.vqc` file.
 
         Args:
-            planes: (stages, ceil(height/16), ceil(width/16)) integers.
+            planes: (stages, ceil(height/f), ceil(width/f)) integers; f is the downsampling of the model.
             size: width and height of the picture in pixels.
-            grey: whether the picture comes back with one channel.
+            grey: whether to decode to one channel.
             alpha: (height, width) uint8, kept losslessly.
             metadata: ICC profile, EXIF and XMP to keep.
+
+        Raises:
+            ValueError: the planes or the alpha plane do not fit `size`.
+            bitstream.LimitExceeded: a size is beyond the limits of the format.
         """
         header = self._header(planes, size, grey)
         if planes.shape[1:] != header.grid:
@@ -70,19 +79,19 @@ class Packing:
             grey=grey,
         )
 
-    def unpack(self, data: bytes) -> np.ndarray:
-        """Index planes (stages, h, w) uint16 of a `.vqc` file.
+    def unpack(self, data: Buffer) -> np.ndarray:
+        """Read the index planes (stages, h, w) uint16 of a `.vqc` file.
 
         Raises:
             bitstream.BitstreamError: the file is damaged.
-            vqcodec.errors.ModelError: it was made with another model.
+            vqcodec.errors.ModelError: the file was made with another model.
         """
         container = bitstream.read(data)
         self.check(container.header)
         return read_excerpt(container, self.coder).planes
 
     def bits(self, planes: np.ndarray) -> np.ndarray:
-        """What each index of the planes (stages, h, w) costs in a file, in bits: float32 of that shape."""
+        """Return the rate of each index of planes (stages, h, w), in bits: float32 of the same shape."""
         height, width = (self._config.downsampling * side for side in planes.shape[1:])
         header = self._header(planes, (width, height))
         out = np.empty(planes.shape, np.float32)
@@ -92,7 +101,12 @@ class Packing:
         return out
 
     def check(self, header: Header) -> None:
-        """Raise `ModelError` if a file was made with another model, `CorruptHeader` if it contradicts this one."""
+        """Check that a file was made with this model.
+
+        Raises:
+            vqcodec.errors.ModelError: it was made with another model.
+            bitstream.CorruptHeader: it names this model but contradicts it.
+        """
         if header.model_id != self.model_id:
             raise ModelError(
                 f"made with model {header.model_id.hex()}, but the model at hand is {self.model_id.hex()}"

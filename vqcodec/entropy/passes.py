@@ -1,7 +1,7 @@
-"""The order in which the positions of a stage are coded, and where each pass looks.
+"""The order in which the positions of a stage are coded, and the neighbours that each pass looks at.
 
-The positions of a stage come in passes, every pass in raster order. A pass depends on the passes before it alone, so
-that all of its positions can be computed at once (checkerboard, He et al., CVPR 2021).
+The positions of a stage come in passes, each in raster order. A pass depends on earlier passes only, so all
+of its positions can be computed at once (checkerboard, He et al., CVPR 2021).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ def _double(offsets: list[Offset]) -> list[Offset]:
 
 
 def _turned(offsets: list[Offset]) -> list[Offset]:
-    """Turned by 45 degrees, and longer by the square root of two."""
+    """Rotate by 45 degrees and stretch by the square root of two."""
     return [(y - x, y + x) for y, x in offsets]
 
 
-# Rows and columns from a position to those that the context model looks at, in the stages before ...
+# Offsets (row, column) that the context model looks at, in the earlier stages ...
 NEIGHBOURHOOD = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
 CROSS = [(-1, 0), (0, -1), (0, 1), (1, 0)]
-# ... and in its own stage, pass by pass: two passes for most stages.
+# ... and in its own stage, for each pass. Most stages have two passes.
 AROUND = [[], CROSS]
 BORDER = 1
 # The first stage has five passes and looks further: at the four nearest, and a knight's move away.
@@ -37,15 +37,16 @@ BORDER_FIRST = 6
 
 
 def checkerboard(rows: int, columns: int) -> list[Tensor]:
-    """The positions of two passes: even row + column, then odd."""
+    """Return the positions of two passes, int64: even row + column, then odd."""
     odd = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
     return [(odd == which).flatten().nonzero().flatten() for which in (0, 1)]
 
 
 def interlaced(rows: int, columns: int) -> list[Tensor]:
-    """The positions of five passes, from coarse to fine.
+    """Return the positions of five passes, int64, from coarse to fine.
 
-    A grid of every fourth row and column, its centres, and so on at half the distance, diagonally and straight in turn.
+    The first pass is a grid of every fourth row and column, and the second its centres. The third completes
+    the grid of every second row and column, the fourth adds the centres of that, and the fifth the rest.
     """
     row, column = torch.arange(rows)[:, None], torch.arange(columns)
     odd = (row + column) % 2
@@ -56,13 +57,13 @@ def interlaced(rows: int, columns: int) -> list[Tensor]:
 
 @dataclass
 class Layout:
-    """Where the passes of a stage have their positions, one entry per pass.
+    """Positions of the passes over a stage, one entry per pass.
 
     Attributes:
         passes: positions in a tile.
-        rows: among all positions of all tiles.
-        places: among the positions of all tiles with their borders.
-        around: distances, among the latter, from a position to those that it depends on.
+        rows: the same, among all positions of all tiles.
+        places: the same, among the positions of all tiles with their borders.
+        around: offsets, in the numbering of `places`, from a position to those that it depends on.
     """
 
     passes: list[Tensor]
@@ -74,7 +75,7 @@ class Layout:
     def of(
         cls, passes: list[Tensor], around: list[list[Offset]], border: int, tiles: tuple[int, int, int]
     ) -> Layout:
-        """The layout of some passes over `tiles` (count, rows, columns), each with a border around it."""
+        """Build the layout of passes over `tiles` (count, rows, columns), each with a border around it."""
         count, rows, columns = tiles
         starts = rows * columns * torch.arange(count)[:, None]
         wide = count, rows + 2 * border, columns + 2 * border
@@ -88,7 +89,11 @@ class Layout:
 
 
 def patches(padded: Tensor, offsets: list[Offset], border: int) -> Tensor:
-    """Shifted copies of maps (T, h, w, E) with a border, side by side: (T * h * w, len(offsets) * E)."""
+    """Shift bordered maps (T, h, w, E) by each offset and put the copies side by side.
+
+    Returns:
+        (T * h * w, len(offsets) * E), where h and w are without the border.
+    """
     rows, columns = (side - 2 * border for side in padded.shape[1:3])
     shifted = [
         padded[:, border + y : border + y + rows, border + x : border + x + columns] for y, x in offsets

@@ -1,4 +1,4 @@
-"""The integer weights of a context model, and the units that its numbers are in."""
+"""Integer weights of a context model, and their units."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from dataclasses import dataclass, fields
 from torch import Tensor
 
 WEIGHT_BITS = 6
-"""A weight of 1.0 is 2**6."""
+"""A weight of 1.0 is stored as 2**6."""
 
 UNIT = 16
-"""An activation or a logit of 1.0 is 16."""
+"""An activation or a logit of 1.0 is stored as 16."""
 
 ACTIVATION_MAX = 127
+"""Largest activation, as stored."""
 
 
 @dataclass
 class ContextWeights:
     """Integer weights of all stages: S stages, K codewords in G groups of M members.
 
-    The first stage is wider than the others: F embedding and L hidden channels, where they have E and H. Tensors are
-    int32, for exact arithmetic; those marked int8 fit into 8 bits and are stored so.
+    The first stage is wider than the others: it has F embedding and L hidden channels in place of E and H.
+    Tensors are int32, for exact arithmetic. Those marked int8 fit into 8 bits and are stored as int8.
     """
 
     embedding: Tensor  # (S, K, E) int8
@@ -49,7 +50,7 @@ class ContextWeights:
     first_bm: Tensor  # (1, G, M)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of them, by name."""
+        """Return all tensors by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -59,12 +60,12 @@ EIGHT_BIT = (*_MATRICES, *(f"first_{name}" for name in _MATRICES if name != "w1"
 
 
 def row_of(name: str, stage: int) -> tuple[str, int]:
-    """The tensor that holds the weights `name` (w2, bg, ...) of a stage, and its row."""
+    """Return the tensor that holds the weights `name` (w2, bg, ...) of a stage, and the row in it."""
     return (name, stage - 1) if stage else (f"first_{name}", 0)
 
 
 def split(codebook_size: int) -> tuple[int, int]:
-    """Groups G and members M of K codewords: K = G * M with G >= M >= 2, and G as small as can be.
+    """Return groups G and members M of K codewords: K = G * M with G >= M >= 2 and the smallest such G.
 
     Raises:
         ValueError: K is prime.

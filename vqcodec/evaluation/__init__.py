@@ -1,1 +1,1 @@
-"""Measuring codecs: rate, distortion, perceptual distance and realism, for this codec and its peers."""
+"""Codec evaluation: rate, distortion, perceptual distance and realism, for this codec and its peers."""

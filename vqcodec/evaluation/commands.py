@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,7 +24,9 @@ class _List(click.ParamType):
 
     name = "names"
 
-    def convert(self, value: object, param: object, ctx: object) -> tuple[str, ...]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return tuple(value)
@@ -34,7 +37,9 @@ class _Qualities(click.ParamType):
 
     name = "codec=numbers"
 
-    def convert(self, value: object, param: object, ctx: object) -> tuple[str, tuple[float, ...]]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[float, ...]]:
         if isinstance(value, tuple):
             return value
         codec, equals, numbers = str(value).partition("=")
@@ -47,7 +52,7 @@ class _Qualities(click.ParamType):
 
 
 def _number(text: str) -> float:
-    # Codecs get whole numbers as `int`, like those of their own sweep.
+    # Pass whole numbers to codecs as `int`, like those of their own sweep.
     value = float(text)
     return int(value) if value.is_integer() else value
 
@@ -91,20 +96,20 @@ _existing = click.Path(exists=True, path_type=Path)
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
     metavar="FILE.json",
-    help="Published curve in CompressAI's schema to draw beside; repeatable.",
+    help="Published curve in CompressAI's schema to draw as well; repeatable.",
 )
 @click.option(
     "--pictures",
     type=click.IntRange(min=0),
     default=4,
     show_default=True,
-    help="Number of pictures to look at in the report, at equal steps through the list.",
+    help="Number of pictures to show in the report, at equal steps through the list.",
 )
 @click.option(
     "--show",
     multiple=True,
     metavar="NAME",
-    help="File name of a picture to look at, in place of --pictures; repeatable.",
+    help="File name of a picture to show, in place of --pictures; repeatable.",
 )
 @click.option(
     "--bpp",
@@ -135,8 +140,8 @@ def evaluate_command(
 ) -> None:
     """Measure codecs on the pictures in folders: rate against distortion, perceptual distance and realism.
 
-    Every picture goes through every codec at a sweep of qualities; rate is that of the whole file. A run that
-    was stopped is continued by the same command.
+    Every picture goes through every codec at a sweep of qualities; rate is that of the whole file. To
+    continue an interrupted run, repeat the same command.
     """
     originals = find_originals(places)
     shown = [_called(name, originals) for name in show] or spread(originals, pictures)
@@ -169,7 +174,7 @@ def _called(name: str, originals: Sequence[Original]) -> Original:
 
 @contextmanager
 def _naming(output: Path) -> Iterator[None]:
-    """Say which output it is that cannot be written."""
+    """Name the output that cannot be written."""
     try:
         yield
     except OSError as error:
@@ -206,11 +211,11 @@ def _naming(output: Path) -> Iterator[None]:
 def compare_command(
     photo: Path, output: Path | None, codecs: Sequence[str], bpp: Sequence[float], metrics: Sequence[str]
 ) -> None:
-    """Lay a picture in several codecs at equal bytes over each other, in one HTML page with a slider."""
-    read_image(photo)  # a file that is no picture is named before processes are started
+    """Compare a picture in several codecs at equal file size, in one HTML page with a slider."""
+    read_image(photo)  # report a file that is not a picture before processes start
     output = output or photo.with_name(f"{photo.stem}-compare.html")
     tasks = [ComparisonTask(photo.name, photo, rate, tuple(codecs), tuple(metrics)) for rate in bpp]
-    # Opened first, so that a minute's work is not done for an output that cannot be written.
+    # Open the output first, so that a minute's work is not lost because it cannot be written.
     with _naming(output), replacing(output, overwrite=True) as file:
         comparisons = compare_all(tasks, usable_cores())
         page = comparison_page(f"{photo.name} at equal bytes", comparisons)

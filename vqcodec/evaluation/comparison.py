@@ -1,4 +1,4 @@
-"""One picture through several codecs at equal bytes, to be looked at."""
+"""One picture in several codecs at equal file size, for viewing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from vqcodec.evaluation.metrics import Scorer
 from vqcodec.evaluation.originals import Original, read_image
 from vqcodec.evaluation.pool import in_processes
 
-# Metrics of pictures that are looked at: without VGG16, which takes longer than all the rest.
+# Metrics shown beside pictures: without VGG16, which takes longer than all the others.
 BESIDE_PICTURES = ("psnr", "ms-ssim", "ssimulacra2", "st-lpips-alex")
 
 
@@ -22,11 +22,11 @@ class Version:
     """A picture after one codec.
 
     Attributes:
-        codec: name.
-        quality: its setting.
+        codec: name of the codec.
+        quality: setting of the codec.
         size: bytes of the whole file.
-        image: decoded.
-        metrics: against the original, by metric name.
+        image: decoded RGB.
+        metrics: values against the original, by metric name.
     """
 
     codec: str
@@ -41,8 +41,8 @@ class Comparison:
     """A picture and its versions at about the same size.
 
     Attributes:
-        name: of the picture.
-        bpp: rate that was asked for.
+        name: name of the picture.
+        bpp: requested rate, in bits per pixel.
         original: RGB.
         versions: the codec under test first.
     """
@@ -56,13 +56,14 @@ class Comparison:
 def compare(
     name: str, image: Image.Image, codecs: Sequence[BenchCodec], bpp: float, scorer: Scorer
 ) -> Comparison:
-    """Compress a picture to a rate with the first codec, and to no fewer bytes with each of the others.
+    """Compress a picture to a rate with the first codec, and to at least as many bytes with each other codec.
 
-    The first codec gets the largest file within the rate, or its smallest; each other one the smallest file
-    that is not smaller than that, or its largest. So rounding of sizes is never in favour of the first.
+    The first codec gets the largest file within the rate, or else its smallest file. Each other codec gets
+    the smallest file that is not smaller than that, or else its largest. So the granularity of file sizes
+    never favours the first codec.
 
     Args:
-        name: of the picture.
+        name: name of the picture.
         image: RGB.
         codecs: at least one.
         bpp: bits per pixel of the whole file.
@@ -82,12 +83,12 @@ def compare(
 
 @dataclass(frozen=True)
 class ComparisonTask:
-    """A comparison to be made: what `compare` takes, by names.
+    """A comparison to make: the arguments of `compare`, by name.
 
     Attributes:
-        name: of the picture.
-        path: of the picture.
-        bpp: rate of the first codec.
+        name: name of the picture.
+        path: file of the picture.
+        bpp: rate of the first codec, in bits per pixel.
         codecs: names for `load_codec`.
         metrics: names of metrics.
     """
@@ -103,13 +104,13 @@ class ComparisonTask:
 
 
 def spread(originals: Sequence[Original], count: int) -> list[Original]:
-    """So many pictures at equal steps through a list: nobody chose them."""
+    """Return `count` pictures at equal steps through a list, so that nobody hand-picks them."""
     count = min(count, len(originals))
     return [originals[index * len(originals) // count] for index in range(count)]
 
 
 def compare_all(tasks: Sequence[ComparisonTask], workers: int) -> list[Comparison]:
-    """Make comparisons in several processes, with a progress bar.
+    """Make comparisons in several processes, with a progress bar; return them in the order of the tasks.
 
     Raises:
         RequestError: a codec or metric does not exist.
@@ -117,7 +118,7 @@ def compare_all(tasks: Sequence[ComparisonTask], workers: int) -> list[Compariso
         MissingExtraError: a package that a codec or metric needs is not installed.
     """
     for task in tasks[:1]:
-        # Says what is missing in words of its own, before a process finds out.
+        # Report missing packages before the processes start.
         for name in task.codecs:
             load_codec(name)
         Scorer(task.metrics)

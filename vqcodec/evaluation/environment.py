@@ -14,21 +14,28 @@ import torch
 from vqcodec import __version__
 from vqcodec.runtime.threads import usable_cores
 
-_PACKAGES = ("torch", "numpy", "pillow", "constriction", "pillow-jxl-plugin", "pytorch-msssim", "ssimulacra2")
-_PACKAGES += ("stlpips-pytorch", "compressai")
+_PACKAGES: tuple[str, ...] = (
+    "torch",
+    "numpy",
+    "pillow",
+    "constriction",
+    "pillow-jxl-plugin",
+    "pytorch-msssim",
+)
+_PACKAGES += ("ssimulacra2", "stlpips-pytorch", "compressai")
 
 
 def describe_environment() -> dict[str, str]:
-    """Machine, versions, command and time, as text by name."""
+    """Describe machine, versions, command and time, as text by name."""
     versions = {"vqcodec": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    # `python -m module` as it was typed, but of an installed script only its name.
+    # `python -m module` is kept as it was typed. Of an installed script, only its name is.
     typed = sys.orig_argv if sys.orig_argv[1:2] == ["-m"] else sys.argv
-    # Only the names of folders and files: where they lie says nothing to a reader elsewhere.
+    # Keep only the names of folders and files: their location says nothing to a reader elsewhere.
     command = [Path(part).name if Path(part).is_absolute() else part for part in typed]
     return {
         "cpu": _cpu_name(),
@@ -42,12 +49,17 @@ def describe_environment() -> dict[str, str]:
 
 
 def write_environment(path: Path, more: Mapping[str, object] | None = None) -> None:
-    """Write what `describe_environment` says as a JSON file, and what else there is to say."""
+    """Write the result of `describe_environment` as a JSON file.
+
+    Args:
+        path: file to write.
+        more: additional entries.
+    """
     path.write_text(json.dumps({**(more or {}), **describe_environment()}, indent=2) + "\n", encoding="utf-8")
 
 
 def _cpu_name() -> str:
-    """Name of the processor, with family and model: names of virtual ones often leave the generation out."""
+    """Return the name of the processor, with family and model: virtual ones often omit the generation."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

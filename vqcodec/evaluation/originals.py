@@ -1,4 +1,4 @@
-"""The pictures that a run is made on."""
+"""The pictures that a run measures."""
 
 import warnings
 import zlib
@@ -18,11 +18,11 @@ class Original:
     """A picture to be coded.
 
     Attributes:
-        name: its path below the folder above the one that was asked for, such as `kodak/kodim01.png`.
-        path: where it is.
-        width: in pixels, upright.
-        height: likewise.
-        pixels: CRC-32 of its RGB pixels, by which a changed picture is noticed.
+        name: path below the parent of the given folder, such as `kodak/kodim01.png`.
+        path: the file.
+        width: width in pixels, upright.
+        height: height in pixels, upright.
+        pixels: CRC-32 of the RGB pixels, to detect a changed picture.
     """
 
     name: str
@@ -33,14 +33,16 @@ class Original:
 
 
 def read_image(path: Path) -> Image.Image:
-    """The upright 8-bit RGB pixels of a picture, without metadata or alpha, so that no codec pays for them.
+    """Read the upright 8-bit RGB pixels of a picture.
+
+    Metadata and alpha are dropped, so that no codec pays for them.
 
     Raises:
-        ImageError: it is not a picture that Pillow can read.
+        ImageError: the file is not a picture that Pillow can read.
     """
     try:
         with warnings.catch_warnings():
-            # All codecs get the same pixels, whatever the file had beside them.
+            # All codecs get the same pixels, without anything else that the file holds.
             warnings.simplefilter("ignore", LossWarning)
             picture = read(path, keep_metadata=False)
     except ImageError as error:
@@ -49,7 +51,7 @@ def read_image(path: Path) -> Image.Image:
 
 
 def find_originals(places: Sequence[Path]) -> list[Original]:
-    """The pictures in folders (searched through) and files, by name.
+    """Find the pictures in folders (searched recursively) and files, sorted by name.
 
     Raises:
         ImageError: there are none, or one cannot be read.

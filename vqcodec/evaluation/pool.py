@@ -1,4 +1,4 @@
-"""Work spread over processes of one thread each, which is faster than one process with many threads."""
+"""Distribute work over single-threaded processes, which is faster than one process with many threads."""
 
 import multiprocessing
 import os
@@ -17,21 +17,22 @@ ResultT = TypeVar("ResultT")
 
 
 class TaskError(VqcodecError):
-    """A codec or a metric failed on a picture; the message says which and how."""
+    """A codec or a metric failed on a picture. The message says which and how."""
 
 
 def in_processes(
     function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], workers: int
 ) -> Iterator[tuple[TaskT, ResultT]]:
-    """Each task with its result, in the order in which they are done.
+    """Yield each task with its result, in the order in which they finish.
 
     Args:
-        function: of a module, not of a closure; what it caches is kept within each process.
-        tasks: picklable; `str(task)` says in an error message what was being done.
+        function: a module-level function. What it caches is kept within each process.
+        tasks: picklable; `str(task)` names the task in error messages.
         workers: number of processes.
 
     Raises:
-        TaskError: a task failed, or the error of this package that it failed with; those not yet begun are dropped.
+        TaskError: a task failed with an error from outside this package. The remaining tasks are dropped.
+        vqcodec.errors.VqcodecError: a task failed with this error. The remaining tasks are dropped.
     """
     if not tasks:
         return
@@ -56,9 +57,9 @@ def in_processes(
 
 @contextmanager
 def _settings_of_children() -> Iterator[None]:
-    # All of these are read when a child starts or imports, so they have to stand in the environment before.
+    # All of these are read when a child starts or imports, so they must be in the environment before that.
     settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    # glibc would hand every activation map back to the system and clear it anew: 30 % of the time.
+    # By default glibc returns every activation map to the system and clears it again: 30 % of the time.
     settings |= {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

@@ -1,4 +1,4 @@
-"""What was measured: a CSV row per image, codec and quality, and mean curves in CompressAI's schema."""
+"""Measurements: a CSV row per image, codec and quality, and mean curves in CompressAI's schema."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from pathlib import Path
 from vqcodec.errors import RequestError
 from vqcodec.evaluation.metrics import METRICS
 
-# CompressAI has written the same two columns under two names each.
+# CompressAI has used two names for each of these columns.
 _SCHEMA_NAMES = {"psnr": "psnr-rgb", "ms-ssim": "ms-ssim-rgb"}
 _OWN_NAMES = {"psnr-rgb": "psnr", "ms-ssim-rgb": "ms-ssim"}
 
@@ -24,16 +24,16 @@ class Row:
 
     Attributes:
         image: name of the original.
-        pixels: CRC-32 of its RGB pixels, by which a changed picture is noticed.
+        pixels: CRC-32 of its RGB pixels, to detect a changed picture.
         width: in pixels.
         height: in pixels.
-        codec: name.
+        codec: name of the codec.
         settings: versions and options of the codec.
         quality: setting of the codec.
-        size: the whole file, in bytes.
-        encode_seconds: wall clock, with as many codecs running beside it as there were processes.
+        size: size of the whole file, in bytes.
+        encode_seconds: wall-clock time, with as many codecs running at once as there were processes.
         decode_seconds: likewise.
-        metrics: values by metric name; a metric that needs a larger image is absent.
+        metrics: values by metric name. A metric that needs a larger image is absent.
     """
 
     image: str
@@ -50,20 +50,27 @@ class Row:
 
     @property
     def bpp(self) -> float:
-        """Bits of the whole file per pixel."""
+        """Bits per pixel of the whole file."""
         return self.size * 8 / (self.width * self.height)
 
 
-_COLUMNS = ("image", "pixels", "width", "height", "codec", "settings", "quality")
+_COLUMNS: tuple[str, ...] = ("image", "pixels", "width", "height", "codec", "settings", "quality")
 _COLUMNS += ("size", "bpp", "encode_seconds", "decode_seconds")
 
 
 class ResultsFile:
-    """A CSV file of rows that grows while a run goes on, and that the next run continues.
+    """A CSV file of rows that grows during a run. The next run can continue it.
 
     Args:
         path: the file; it need not exist.
         metrics: names of the columns after the fixed ones.
+
+    Attributes:
+        path: the file.
+        rows: all rows in it.
+
+    Raises:
+        RequestError: the file exists and is not a results file.
     """
 
     def __init__(self, path: Path, metrics: Sequence[str]) -> None:
@@ -72,7 +79,7 @@ class ResultsFile:
         self.rows = read_rows(path) if path.exists() else []
 
     def start(self, keep: Iterable[Row]) -> None:
-        """Begin to write: the rows to keep, in a file that appears whole or not at all."""
+        """Write the file anew, atomically, with the rows to keep."""
         self.rows = list(keep)
         self._metrics = [
             name for name in METRICS if name in self._metrics or any(name in row.metrics for row in self.rows)
@@ -85,7 +92,7 @@ class ResultsFile:
         os.replace(temporary, self.path)
 
     def append(self, row: Row) -> None:
-        """Add a row; it is in the file when this returns."""
+        """Add a row. It is in the file when this returns."""
         self.rows.append(row)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(self._cells(row))
@@ -93,12 +100,12 @@ class ResultsFile:
     def _cells(self, row: Row) -> list[str]:
         fixed = [row.image, row.pixels, row.width, row.height, row.codec, row.settings, row.quality, row.size]
         fixed += [f"{row.bpp:.6f}", row.encode_seconds, row.decode_seconds]
-        # All digits, so that a continued run ends with the same means as one that went through.
+        # Keep all digits, so that a continued run ends with the same means as an uninterrupted one.
         return [str(cell) for cell in fixed] + [str(row.metrics.get(name, "")) for name in self._metrics]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a results file; a last line that was cut off while being written is left out.
+    """Read the rows of a results file. A last line that was cut off while being written is dropped.
 
     Raises:
         RequestError: the file is not a results file.
@@ -140,10 +147,10 @@ class Point:
 
     Attributes:
         bpp: mean bits per pixel.
-        quality: setting of the codec; NaN where a published curve does not say.
+        quality: setting of the codec; NaN where a published curve does not give it.
         metrics: mean values by metric name.
-        errors: standard errors by metric name, of those metrics that have one.
-        encode_seconds: mean wall clock per image; NaN where unknown.
+        errors: standard errors by metric name, for metrics that have one.
+        encode_seconds: mean wall-clock time per image; NaN where unknown.
         decode_seconds: likewise.
     """
 
@@ -157,10 +164,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The points of a codec, by rising rate.
+    """The points of a codec, by increasing rate.
 
     Attributes:
-        name: of the codec.
+        name: name of the codec.
         description: versions and settings, or the source of a published curve.
         points: at least one.
         published: whether other people measured it.
@@ -172,16 +179,16 @@ class Curve:
     published: bool = False
 
     def values(self, metric: str) -> list[tuple[float, float]]:
-        """(bpp, value) of the points that have a metric."""
+        """Return (bpp, value) of the points that have a metric."""
         return [(point.bpp, point.metrics[metric]) for point in self.points if metric in point.metrics]
 
 
 def mean_curves(rows: Iterable[Row], codecs: Sequence[str], images: Sequence[str]) -> list[Curve]:
-    """Curves averaged over images, with the points only that every image has.
+    """Average rows over images. Only points that every image has are kept.
 
     Args:
-        rows: any rows; those of other codecs or images are left out.
-        codecs: names in the order wanted.
+        rows: any rows. Those of other codecs or images are ignored.
+        codecs: names, in the order of the result.
         images: names of the images.
     """
     groups: dict[tuple[str, float], dict[str, Row]] = defaultdict(dict)
@@ -205,7 +212,7 @@ def _mean_point(quality: float, rows: Sequence[Row]) -> Point:
     def mean(values: Sequence[float]) -> float:
         return math.fsum(values) / len(values)
 
-    # A mean over other images than the rate's would not belong to it.
+    # A mean over fewer images than that of the rate would not belong to it.
     metrics = [name for name in METRICS if all(name in row.metrics for row in rows)]
     return Point(
         bpp=mean([row.bpp for row in rows]),
@@ -217,7 +224,7 @@ def _mean_point(quality: float, rows: Sequence[Row]) -> Point:
 
 
 def write_curve(curve: Curve, path: Path) -> None:
-    """Write a curve as a JSON file in CompressAI's result schema, and the metrics' full names beside it."""
+    """Write a curve as JSON in CompressAI's result schema, with the full names of the metrics."""
     names = [name for name in METRICS if all(name in point.metrics for point in curve.points)]
     results = {"bpp": [point.bpp for point in curve.points]}
     for name in names:
@@ -237,7 +244,7 @@ def write_curve(curve: Curve, path: Path) -> None:
 
 
 def write_means(curves: Iterable[Curve], path: Path) -> None:
-    """Write all curves to one CSV file, a line per codec and quality, with the full names of the metrics."""
+    """Write all curves to a CSV file, one line per codec and quality, with the full names of the metrics."""
     curves = list(curves)
     names = [name for name in METRICS if any(curve.values(name) for curve in curves)]
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -253,7 +260,7 @@ def read_curve(path: Path) -> Curve:
     """Read a published curve from a JSON file in CompressAI's result schema.
 
     Raises:
-        RequestError: the file is not such a file.
+        RequestError: the file does not follow the schema, or has no points.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

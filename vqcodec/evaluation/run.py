@@ -1,4 +1,4 @@
-"""A whole run: every picture through every codec at every quality, over several processes, resumable."""
+"""An evaluation run: every picture through every codec at every quality, in several processes, resumable."""
 
 import math
 import os
@@ -25,14 +25,14 @@ from vqcodec.runtime.device import native_bfloat16
 
 @dataclass(frozen=True)
 class Task:
-    """One file to be made and measured.
+    """One file to make and measure.
 
     Attributes:
         original: the picture.
         codec: name for `load_codec`.
         quality: setting of the codec.
         metrics: names of the metrics.
-        patches: folder for the patch features, where the realism score is wanted.
+        patches: folder for the patch features if KID is wanted, else `None`.
     """
 
     original: Original
@@ -53,23 +53,23 @@ def evaluate(
     qualities: Mapping[str, Sequence[float]] | None = None,
     workers: int = 1,
 ) -> list[Curve]:
-    """Measure codecs on pictures and write everything to a folder.
+    """Measure codecs on pictures and write all results to a folder.
 
     The folder gets `rows.csv` (one line per picture, codec and quality), `means.csv` (one line per codec and
     quality), one JSON file per codec with its mean curve in CompressAI's schema, and `run.json` with the
-    machine, the versions and the command. Lines of an earlier run into the same folder are kept where picture,
+    machine, the versions and the command. Lines of an earlier run into the same folder are reused if picture,
     codec settings and metrics are the same.
 
     Args:
         originals: pictures.
         codecs: names for `load_codec`.
         metrics: names from `METRICS`.
-        out: folder, made where missing.
-        qualities: settings by codec name in place of a codec's own sweep.
+        out: folder; created if missing.
+        qualities: settings by codec name, in place of a codec's own sweep.
         workers: number of processes, each with one thread.
 
     Returns:
-        the mean curve of every codec, in the order of `codecs`.
+        the mean curve of each codec, in the order of `codecs`.
 
     Raises:
         RequestError: a codec or metric does not exist, or two codecs have the same name.
@@ -85,7 +85,7 @@ def evaluate(
     for name in qualities or {}:
         if name not in names:
             raise RequestError(f"qualities are given for {name}, which is not among {', '.join(names)}")
-    # Loaded here only to say what is missing before a process finds out.
+    # Load the metrics here only to report missing packages before the processes start.
     Scorer(metrics)
     out.mkdir(parents=True, exist_ok=True)
     patches = None
@@ -132,7 +132,7 @@ def evaluate(
 
 
 def _is_done(task: Task, codec: BenchCodec, row: Row | None) -> bool:
-    """Whether an earlier run measured the same picture with the same codec, and all metrics that apply."""
+    """Return whether an earlier run measured the same picture with the same codec and all metrics."""
     if row is None or (row.pixels, row.settings) != (task.original.pixels, codec.settings):
         return False
     if task.patches:
@@ -185,7 +185,7 @@ def _measure(task: Task) -> Row:
 
 
 def _save(path: Path, features: np.ndarray) -> None:
-    # Two processes may write the same original's features, and a run may be stopped at any moment.
+    # Write atomically: two processes may write the same file, and a run may stop at any moment.
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     with temporary.open("wb") as file:
         np.save(file, features.astype(np.float16))

@@ -1,1 +1,1 @@
-"""Index planes that no encoder chose: drawn from the context model, or continued from what is around them."""
+"""Index planes that no encoder chose: drawn from the context model, or continued from their surroundings."""

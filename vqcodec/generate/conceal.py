@@ -1,4 +1,4 @@
-"""Tiles that are lost, made up from what is around them."""
+"""Error concealment: fill in lost tiles from their surroundings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 
 def conceal(prior: Prior, excerpt: Excerpt) -> None:
-    """Fill the damaged tiles of an excerpt in place, always in the same way; lost tiles that touch, together."""
+    """Fill the damaged tiles of an excerpt in place. The result is always the same.
+
+    Tiles that have lost all their stages and touch each other are filled together.
+
+    Args:
+        prior: of the model.
+        excerpt: what `read_damaged` returned.
+
+    Raises:
+        vqcodec.errors.ModelError: no surroundings are known, and the model has no context model.
+    """
     grid = Box(0, 0, excerpt.box.width, excerpt.box.height)
     boxes = {tile: tile.box.relative_to(excerpt.box).clipped(grid) for tile in excerpt.damaged}
     for group in _touching(excerpt.damaged):
@@ -36,12 +46,15 @@ def conceal(prior: Prior, excerpt: Excerpt) -> None:
             place.of(own)[tile.intact :] = tile in group
         before = part.copy()
         fill(prior, excerpt.planes, area, mask, 1.0, np.random.default_rng(0))
-        # The area may reach into tiles of other groups.
+        # The area may reach into tiles of other groups. Restore those.
         np.copyto(part, before, where=mask & ~own)
 
 
 def _touching(tiles: Sequence[DamagedTile]) -> Iterator[set[DamagedTile]]:
-    """Groups of tiles that have lost their first stage and are connected by edges or corners; all others alone."""
+    """Yield groups of tiles to fill together.
+
+    Tiles that have lost their first stage form groups connected by edges or corners. All others are alone.
+    """
     left = {tile.place: tile for tile in tiles if not tile.intact}
     yield from ({tile} for tile in tiles if tile.intact)
     while left:

@@ -1,9 +1,9 @@
-"""Masked positions of index planes completed from what is around them, and whole pictures drawn.
+"""Inpainting of masked positions of index planes from their surroundings, and sampling of whole pictures.
 
-The context model gives the probabilities of an index from the stages before and, in the last pass over a stage, from
-its neighbours. The latter holds for a position of any pass, so a first stage that
-is not known is drawn position by position, over and over, each given its neighbours (Gibbs sampling). The stages
-after it are drawn in two passes, in the order in which files hold them.
+The context model gives the probabilities of an index from the earlier stages and, in the last pass over a
+stage, from its neighbours. The last pass's model holds for positions of any pass. So an unknown first stage
+is drawn position by position, in several rounds, each position given its neighbours (Gibbs sampling). The
+later stages are drawn in two passes, in the order in which files hold them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from vqcodec.generate.prior import Prior
 from vqcodec.generate.spread import Surroundings
 from vqcodec.geometry import Box
 
-# Rounds over a first stage that is not known. Where it begins as a continuation of the surroundings, more rounds only
-# lead away from that; where it begins with nothing, it takes more of them until neighbours agree.
+# Rounds over an unknown first stage. If it starts as a continuation of the surroundings, more rounds only
+# lead away from that. If it starts from nothing, it takes more rounds until neighbours agree.
 ROUNDS_INSIDE = 4
 ROUNDS_FROM_NOTHING = 16
-# Of so many draws from the context model one is taken, by its nearness to the continuation of the surroundings. Without
-# that, a hole fills with things of any colour, and one in plain surroundings is worse than filled with a mean colour.
+# Draw this many candidates from the context model, and choose one by its distance to the continuation of the
+# surroundings. Otherwise a hole fills with things of any colour, and a hole in plain surroundings looks worse
+# than one filled with a mean colour.
 CANDIDATES = 8
-# So many positions around a hole are looked at.
+# Number of positions around a hole to look at.
 MARGIN = 4
-# So many positions are drawn at once, to bound memory.
+# Number of positions to draw at once, to bound memory.
 BLOCK = 1 << 14
-# As far as the last pass of any stage looks.
+# Reach of the last pass of any stage.
 _BORDER = 2
 
 
@@ -44,24 +45,24 @@ def complete(
     temperature: float = 1.0,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Fill positions of index planes with what the model finds likely, given all others.
+    """Fill masked positions of index planes with indices that the model finds likely, given all others.
 
-    A model without a context model continues the surroundings smoothly instead; nothing is drawn then.
+    A model without a context model continues the surroundings smoothly instead, without random draws.
 
     Args:
         prior: of the model, `Codec.prior`.
-        planes: (s, h, w) integers; what stands at the masked positions does not matter.
-        mask: bool, true where indices are to be filled: (h, w) for all stages, or (s, h, w), where a position that is
-            true in one stage is true in all later ones.
-        temperature: 1 draws as often as the model finds likely, 0 takes what is most likely each time.
-        rng: source of the draws; unpredictable by default.
+        planes: (s, h, w) integers. The values at masked positions do not matter.
+        mask: bool, true where indices are to be filled: (h, w) for all stages, or (s, h, w). What is masked
+            in a stage must be masked in all later stages.
+        temperature: 1 samples from the model's probabilities; 0 takes the most likely index each time.
+        rng: random generator; unpredictable by default.
 
     Returns:
-        (s, h, w), of the type of `planes`.
+        (s, h, w), with the dtype of `planes`.
 
     Raises:
         ValueError: the mask does not fit the planes, or the temperature is negative.
-        vqcodec.errors.ModelError: nothing is known anywhere, and the model has no context model.
+        vqcodec.errors.ModelError: no position is known, and the model has no context model.
     """
     mask = np.broadcast_to(mask, planes.shape)
     if mask.dtype != bool or (mask[:-1] & ~mask[1:]).any():
@@ -85,14 +86,15 @@ def sample(
     temperature: float = 1.0,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Index planes (S, rows, columns) uint16 of a picture that nobody took.
+    """Sample index planes (S, rows, columns) uint16 of a picture from the model.
 
     Args:
-        prior: of a model that has a context model, `Codec.prior`.
+        prior: of a model with a context model, `Codec.prior`.
         rows, columns: size in latent positions.
-        temperature, rng: as of `complete`.
+        temperature, rng: see `complete`.
 
     Raises:
+        ValueError: the temperature is negative.
         vqcodec.errors.ModelError: the model has no context model.
     """
     planes = np.zeros((len(prior.codebooks), rows, columns), np.uint16)
@@ -100,7 +102,7 @@ def sample(
 
 
 def surrounded(hole: Box, grid: Box) -> Box:
-    """A hole with its margin, inside a grid."""
+    """Return a hole with its margin of `MARGIN` positions, clipped to a grid."""
     return hole.grown(MARGIN).clipped(grid)
 
 
@@ -113,7 +115,18 @@ def fill(
     temperature: float,
     rng: np.random.Generator,
 ) -> None:
-    """Fill what is masked (s, h, w) of an area, in place."""
+    """Fill the masked positions of an area of index planes, in place.
+
+    Args:
+        prior: of the model.
+        planes: (s, H, W) integers.
+        area: box of latent positions that holds the hole and its surroundings.
+        mask: (s, h, w) bool, of the size of `area`.
+        temperature, rng: see `complete`.
+
+    Raises:
+        vqcodec.errors.ModelError: no position is known, and the model has no context model.
+    """
     part = area.of(planes).astype(np.int64)
     lost = mask[0].any()
     surroundings = Surroundings(prior.codebooks, part, mask) if lost and not mask[-1].all() else None
@@ -125,10 +138,11 @@ def fill(
     elif lost and not surroundings:
         raise ModelError("the model has no context model to draw from (`vqcodec train-context` makes one)")
     else:
-        # To positions of which some stages are known, nothing is added.
+        # Where some stages are known, the others add nothing: index 0.
         part[mask] = 0
-        for stage in range(len(part) if surroundings else 0):
-            surroundings.continue_stage(stage)
+        if surroundings:
+            for stage in range(len(part)):
+                surroundings.continue_stage(stage)
     area.of(planes)[mask] = part[mask]
 
 
@@ -141,19 +155,19 @@ def _draw(
     temperature: float,
     rng: np.random.Generator,
 ) -> None:
-    """Draw what is masked from the context model, stage by stage, in place.
+    """Draw the masked indices from the context model, stage by stage, in place.
 
     Args:
         model: the context model.
-        planes: (s, h, w) int64; with surroundings, the first stage holds something to begin with.
-        mask: of the same shape.
-        surroundings: what is known besides; `None` where nothing is.
-        shift: 1 if the top left position is one of the second pass.
-        temperature, rng: as of `complete`.
+        planes: (s, h, w) int64. With surroundings, the first stage holds a starting point.
+        mask: bool, same shape.
+        surroundings: continuation of the known positions; `None` if there is none.
+        shift: 1 if the top left position belongs to the second pass, else 0.
+        temperature, rng: see `complete`.
     """
     rows, columns = planes.shape[1:]
     parity = (np.add.outer(np.arange(rows), np.arange(columns)) + shift) % 2
-    # A border of zeros around everything: outside, nothing is known.
+    # A border of zeros surrounds everything: outside, nothing is known.
     before = torch.zeros(rows + 2 * _BORDER, columns + 2 * _BORDER, model.channels, dtype=torch.int16)
     for stage, (plane, hole) in enumerate(zip(planes, mask, strict=True)):
         added = model.embedding[stage]
@@ -169,7 +183,7 @@ def _draw(
             inside[torch.from_numpy(hole.copy())] = 0
         known_before = before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX).to(torch.int8)
         passes = [torch.from_numpy(np.argwhere(hole & (parity == which))) for which in (0, 1)]
-        # Positions of one pass do not depend on each other, and can be drawn in parts.
+        # Positions of one pass do not depend on each other, so they can be drawn in parts.
         parts = [(which, part.T) for which, all_of_it in enumerate(passes) for part in all_of_it.split(BLOCK)]
         for number in range(rounds):
             for which, (down, over) in parts:
@@ -184,7 +198,7 @@ def _draw(
 
 
 def _beside(maps: Tensor, down: Tensor, over: Tensor, offsets: Sequence[tuple[int, int]]) -> Tensor:
-    """What stands beside n positions in maps (h, w, E) with a border, side by side: (n, len(offsets) * E)."""
+    """Gather bordered maps (h, w, E) at offsets from n positions, side by side: (n, len(offsets) * E)."""
     return torch.cat([maps[down + _BORDER + y, over + _BORDER + x] for y, x in offsets], 1)
 
 
@@ -197,15 +211,15 @@ def _draw_indices(
     temperature: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw indices (n, count) at n positions from what the model says of them.
+    """Draw indices (n, count) at n positions from the context model.
 
     Args:
         model: the context model.
-        stage: of the indices.
-        before: (n, 9E) embeddings of the stages before, in the 3x3 neighbourhood.
-        known: embeddings of this stage, side by side, where its last pass looks, if it is to depend on them.
-        count: draws at each position.
-        temperature, rng: as of `complete`.
+        stage: number of the stage, from 0.
+        before: (n, 9E) embeddings of the earlier stages, in the 3x3 neighbourhood.
+        known: embeddings of this stage where its last pass looks, side by side; `None` to ignore them.
+        count: number of draws at each position.
+        temperature, rng: see `complete`.
     """
     which = 0 if known is None else model.last_pass(stage)
     total = model.of_own_stage(stage, which, known)

@@ -1,4 +1,4 @@
-"""What is known of index planes before any of them is seen."""
+"""Prior knowledge of index planes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What known positions say of the others: latents continued smoothly into a hole."""
+"""Smooth continuation of known latents into a hole."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 class Surroundings:
-    """What known positions of a rectangle say of the others, beyond the reach of the context model.
+    """Continuation of the known positions of a rectangle, beyond the reach of the context model.
 
     Args:
         codebooks: (S, K, D).
         planes: (s, h, w) int64.
-        mask: of the same shape, true where indices are not known.
+        mask: bool, same shape; true where indices are unknown.
     """
 
     def __init__(self, codebooks: Tensor, planes: np.ndarray, mask: np.ndarray) -> None:
@@ -25,12 +25,15 @@ class Surroundings:
         for stage, plane in enumerate(planes):
             latents[known] += self._codebooks[stage][torch.from_numpy(plane)[known]]
         self._smooth = spread(latents, known)
-        # How far latents are from the average around them, as a rule.
+        # Mean squared distance of latents from their local average.
         off = (latents - _average(self._smooth))[known]
         self._usual = off.square().sum(1).mean().clamp_min(1e-6)
 
     def continue_stage(self, stage: int) -> None:
-        """Put the codewords that continue the surroundings best where nothing is known, given the stages before."""
+        """Fill unknown positions of a stage with the codewords that best continue the surroundings.
+
+        The earlier stages must be filled already.
+        """
         hole = torch.from_numpy(self._mask[0].copy())
         missing = self._smooth[hole]
         for earlier in range(stage):
@@ -39,17 +42,22 @@ class Surroundings:
         self._planes[stage][self._mask[0]] = nearest.numpy()
 
     def chances(self, down: Tensor, over: Tensor, indices: np.ndarray) -> np.ndarray:
-        """How indices (n, m) of the first stage rate at n positions, (n, m): more if nearer to the continuation."""
+        """Score first-stage indices (n, m) at n positions: (n, m). Nearer to the continuation scores higher.
+
+        Args:
+            down, over: (n,) int64, rows and columns of the positions.
+            indices: (n, m) integers.
+        """
         off = self._smooth[down, over][:, None] - self._codebooks[0][torch.from_numpy(indices)]
         off = off.square().sum(2) / self._usual
         return torch.exp(off.amin(1, keepdim=True) - off).numpy()
 
 
 def spread(values: Tensor, known: Tensor) -> Tensor:
-    """Continue values (h, w, D) smoothly from where they are known (h, w) to everywhere.
+    """Continue values (h, w, D) smoothly from where `known` (h, w) is true to everywhere.
 
-    By averages over ever larger squares, and back by interpolation (pull-push, Gortler et al., SIGGRAPH 1996); on the
-    way back each size is smoothed.
+    The method averages over ever larger squares and interpolates back (pull-push, Gortler et al., SIGGRAPH
+    1996). On the way back, each resolution is smoothed.
     """
     if known.all():
         return values
@@ -68,6 +76,6 @@ def spread(values: Tensor, known: Tensor) -> Tensor:
 
 
 def _average(values: Tensor) -> Tensor:
-    """Mean over the 3x3 neighbourhood of maps (h, w, D)."""
+    """Return the mean over the 3x3 neighbourhood of maps (h, w, D)."""
     padded = F.pad(values.permute(2, 0, 1)[None], (1, 1, 1, 1), mode="replicate")
     return F.avg_pool2d(padded, 3, stride=1)[0].permute(1, 2, 0)

@@ -1,1 +1,1 @@
-"""Pictures: from Pillow's images and files to arrays, and back to files."""
+"""Pictures: from Pillow images and files to arrays, and back to files."""

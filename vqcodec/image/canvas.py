@@ -1,4 +1,4 @@
-"""A Pillow image that decoded parts are put on."""
+"""A Pillow image that decoded parts are pasted into."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from vqcodec.image import metadata as meta
 
 
 class Canvas:
-    """A Pillow image that is filled part by part.
+    """A Pillow image, filled part by part.
 
     Args:
         size: width and height in pixels.
-        grey: whether it has one channel.
+        grey: whether the image has one channel.
         alpha: (height, width) uint8, or `None`.
-        metadata: goes into `Image.info`, where Pillow's writers look for it.
-        scale: 1, 2, 4 or 8: every square of that many pixels along each side is averaged to one.
+        metadata: stored in `Image.info`, where Pillow's writers look for it.
+        scale: 1, 2, 4 or 8; each square of scale x scale pixels is averaged to one.
     """
 
     def __init__(
@@ -33,13 +33,16 @@ class Canvas:
         self._alpha = alpha
         self._scale = scale
         mode = ("L" if grey else "RGB") + ("" if alpha is None else "A")
-        self.image = Image.new(mode, tuple(-(-side // scale) for side in size))
+        self.image = Image.new(mode, (-(-size[0] // scale), -(-size[1] // scale)))
         self.image.info.update(meta.to_info(metadata or Metadata()))
 
     def put(self, left: int, top: int, pixels: np.ndarray) -> None:
-        """Fill in pixels (height, width, 3) uint8; what is outside the canvas is cut off.
+        """Paste pixels (height, width, 3) uint8. Pixels outside the canvas are cropped.
 
-        `left` and `top` may be negative, and are multiples of the scale where the part begins inside.
+        Args:
+            left, top: position in pixels; may be negative. Positions inside the canvas are multiples of the
+                scale.
+            pixels: RGB values.
         """
         right, bottom = (
             min(end, side)

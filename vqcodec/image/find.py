@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures."""
+"""Find the pictures in folders."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _OWN_SUFFIX = ".vqc"
 
 
 def readable_suffixes() -> set[str]:
-    """Lower-case suffixes of the formats that Pillow reads, without our own."""
+    """Return the lower-case suffixes of the formats that Pillow reads, without `.vqc`."""
     Image.init()
     found = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     return found - {_OWN_SUFFIX}
 
 
 def files_below(folder: Path, suffixes: Collection[str], follow_links: bool = False) -> Iterator[Path]:
-    """The files with one of the suffixes in a folder and the folders in it, sorted by name in each."""
+    """Yield the files with one of the suffixes in a folder and its subfolders, each sorted by name."""
     for parent, folders, names in os.walk(folder, followlinks=follow_links):
         folders.sort()
         for name in sorted(names):
@@ -30,7 +30,7 @@ def files_below(folder: Path, suffixes: Collection[str], follow_links: bool = Fa
 
 
 def pictures_below(*folders: Path) -> list[Path]:
-    """The pictures in folders and the folders in them, links followed, each once, sorted by path.
+    """Return the pictures in folders and their subfolders, each once, sorted by path. Links are followed.
 
     Raises:
         ImageError: there are none.

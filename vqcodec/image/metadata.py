@@ -1,4 +1,7 @@
-"""ICC profile, EXIF and XMP between Pillow and the file: taken as they are, but for what the pixels already say."""
+"""ICC profile, EXIF and XMP between Pillow and `.vqc` files.
+
+They are kept as they are, except for the orientation and the EXIF thumbnail.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from PIL import Image
 from bitstream import Metadata
 from vqcodec.errors import LossWarning
 
-# The format's limit per item; XMP packets with whole pictures inside go beyond it.
+# The format's limit per item. XMP packets that embed whole pictures exceed it.
 MAX_BYTES = 1 << 24
 
 _EXIF_MARKER = b"Exif\0\0"
@@ -22,7 +25,7 @@ _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _XMP_ORIENTATION_WHOLE = re.compile(
     rb'\s*tiff:Orientation="[0-9]*"|\s*<tiff:Orientation>[0-9]*</tiff:Orientation>'
 )
-# What a TIFF file says about the picture, in contrast to how its pixels are stored.
+# TIFF tags that describe the picture rather than how its pixels are stored.
 _DESCRIPTIVE = {
     *(0x010E, 0x010F, 0x0110, _ORIENTATION, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C),
     *(0x4746, 0x4749, 0x8298, 0x8769, 0x8825, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
@@ -30,7 +33,7 @@ _DESCRIPTIVE = {
 
 
 def of_image(image: Image.Image) -> Metadata:
-    """What an image of Pillow carries; too long items are left out with a `LossWarning`."""
+    """Return the metadata of a Pillow image. Items over `MAX_BYTES` are dropped with a `LossWarning`."""
     found = {
         "icc": image.info.get("icc_profile") or None,
         "exif": as_exif(image.info.get("exif")) or _read_exif(image),
@@ -44,19 +47,19 @@ def of_image(image: Image.Image) -> Metadata:
 
 
 def as_exif(value: Any) -> bytes | None:
-    """EXIF as Pillow has it (bytes with or without marker, or `Image.Exif`) as bare TIFF structure."""
+    """Convert EXIF from Pillow (bytes with or without marker, or `Image.Exif`) to a bare TIFF structure."""
     if isinstance(value, Image.Exif):
         value = value.tobytes() if len(value) else None
     return bytes(value).removeprefix(_EXIF_MARKER) or None if value else None
 
 
 def as_xmp(value: str | bytes | None) -> bytes | None:
-    """An XMP packet as Pillow has it, in UTF-8."""
+    """Convert an XMP packet from Pillow to UTF-8 bytes."""
     return (value.encode() if isinstance(value, str) else bytes(value)) if value else None
 
 
 def to_info(metadata: Metadata) -> dict[str, bytes]:
-    """The same as Pillow keeps it in `Image.info`, which is also how its writers take it."""
+    """Return metadata as entries of `Image.info`, the form that Pillow's writers take too."""
     found = {
         "icc_profile": metadata.icc,
         "exif": metadata.exif and _EXIF_MARKER + metadata.exif,
@@ -66,28 +69,30 @@ def to_info(metadata: Metadata) -> dict[str, bytes]:
 
 
 def orientation(metadata: Metadata) -> int:
-    """How the stored pixels are to be turned: EXIF orientation 1 to 8, or that of the XMP; 1 if unsaid."""
-    order, entries, _ = _directory(metadata.exif or b"", None)
+    """Return the EXIF orientation, 1 to 8, or that of the XMP; 1 if neither has one."""
+    exif = metadata.exif or b""
+    order, entries, _ = _directory(exif, None)
     for at in entries:
-        tag, kind = struct.unpack_from(order + "HH", metadata.exif, at)
+        tag, kind = struct.unpack_from(order + "HH", exif, at)
         if tag == _ORIENTATION:
-            (value,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), metadata.exif, at + 8)
+            (value,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), exif, at + 8)
             return value if 1 <= value <= 8 else 1
     match = _XMP_ORIENTATION.search(metadata.xmp or b"")
     return int(match[1]) if match else 1
 
 
 def upright(metadata: Metadata) -> Metadata:
-    """The same without orientation, and without the EXIF thumbnail, which would outweigh the picture.
+    """Return the metadata without orientation and EXIF thumbnail.
 
-    Everything else in the EXIF stays where it is, since makers' notes may hold offsets into the whole.
+    The thumbnail would outweigh the picture. The rest of the EXIF keeps its place, because makers' notes may
+    hold offsets into the whole.
     """
     exif = (metadata.exif and _without_thumbnail(_without_orientation(metadata.exif))) or None
     return Metadata(metadata.icc, exif, metadata.xmp and _XMP_ORIENTATION_WHOLE.sub(b"", metadata.xmp))
 
 
 def _read_exif(image: Image.Image) -> bytes | None:
-    """EXIF that is not there as one block: the tags of a TIFF file, or hexadecimal text in a PNG."""
+    """Read EXIF that is not stored as one block: the tags of a TIFF file, or hexadecimal text in a PNG."""
     try:
         exif = image.getexif()
         if getattr(image, "tag_v2", None) is not None:
@@ -102,7 +107,12 @@ def _read_exif(image: Image.Image) -> bytes | None:
 
 
 def _directory(exif: bytes, start: int | None) -> tuple[str, list[int], int]:
-    """Byte order, entry offsets and end of a TIFF directory (the first by default); no entries if damaged."""
+    """Return byte order, entry offsets and end of a TIFF directory, or no entries if it is damaged.
+
+    Args:
+        exif: TIFF structure.
+        start: offset of the directory; by default that of the first one.
+    """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(exif[:4]))
     if order is None or len(exif) < 8:
         return "<", [], 0

@@ -1,4 +1,4 @@
-"""Pictures of Pillow to arrays and back: modes, orientation, alpha, metadata."""
+"""Pillow images to arrays: modes, orientation, alpha, metadata."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bitstream import Metadata
 from vqcodec.errors import ImageError, LossWarning
 from vqcodec.image import metadata as meta
 
-# Pixels converted at a time, so that a large picture is never held twice.
+# Pixels converted at a time, so that a large picture is never in memory twice.
 STRIP = 1 << 22
 
 
 @dataclass
 class Picture:
-    """A picture as the codec sees it.
+    """A picture in the form that the codec takes.
 
     Attributes:
-        pixels: (height, width, 3) uint8, upright; a grey picture has three equal channels.
-        grey: whether it is to come back with one channel.
+        pixels: (height, width, 3) uint8, upright. A grey picture has three equal channels.
+        grey: whether to decode to one channel.
         alpha: (height, width) uint8, or `None`.
         metadata: ICC profile, EXIF, XMP.
     """
@@ -37,13 +37,14 @@ class Picture:
 
 
 def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
-    """Take a picture of any mode: turned upright, alpha split off, everything else to 8-bit RGB.
+    """Convert a Pillow image of any mode: rotate it upright, split off alpha, convert the rest to 8-bit RGB.
 
-    Warns with `LossWarning` about what is not kept.
+    Warns with `LossWarning` about anything that is not kept.
 
     Args:
-        image: of any mode; of several frames the one it stands at.
-        metadata: to keep in place of the image's own. If it has EXIF, its orientation counts, not the image's.
+        image: any mode. If it has several frames, the current one is taken.
+        metadata: replaces the metadata of the image. If it has EXIF, its orientation is used, not that of the
+            image.
     """
     if getattr(image, "is_animated", False):
         which = "first" if image.tell() == 0 else "current"
@@ -63,7 +64,7 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
         warnings.warn("CMYK is converted to sRGB", LossWarning, stacklevel=3)
         to_srgb = _cmyk_to_srgb(own.icc)
     if found.icc and found.icc[16:20] != (b"GRAY" if grey else b"RGB "):
-        # With these two it has done its work.
+        # For CMYK and LAB the profile has been applied and is no longer needed.
         if image.mode not in ("CMYK", "LAB"):
             warnings.warn(
                 "the ICC profile is not of the picture's kind and not kept", LossWarning, stacklevel=3
@@ -78,10 +79,10 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None) -> Picture:
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         if to_srgb is not None:
             strip = to_srgb.apply(strip)
-        strip = np.asarray(strip.convert("RGBA" if transparent else "RGB"))
-        _as_stored(pixels, turn)[top : top + rows] = strip[:, :, :3]
+        values = np.asarray(strip.convert("RGBA" if transparent else "RGB"))
+        _as_stored(pixels, turn)[top : top + rows] = values[:, :, :3]
         if alpha is not None:
-            _as_stored(alpha, turn)[top : top + rows] = strip[:, :, 3]
+            _as_stored(alpha, turn)[top : top + rows] = values[:, :, 3]
     return Picture(pixels, grey, alpha, meta.upright(found))
 
 
@@ -92,11 +93,11 @@ def read(
 
     Args:
         source: path or open file.
-        max_pixels: read at most this many. Pillow's own limit, `Image.MAX_IMAGE_PIXELS`, counts too.
-        keep_metadata: whether ICC profile, EXIF and XMP are kept.
+        max_pixels: limit on the number of pixels. Pillow's own limit, `Image.MAX_IMAGE_PIXELS`, applies too.
+        keep_metadata: whether to keep ICC profile, EXIF and XMP.
 
     Raises:
-        vqcodec.errors.ImageError: it is not there, not a picture, damaged or too large.
+        vqcodec.errors.ImageError: the file is missing, damaged, too large or not a picture.
     """
     try:
         with Image.open(source) as image:
@@ -112,13 +113,13 @@ def read(
     except OSError as error:
         raise ImageError(f"{error.strerror or error}") from error
     except Exception as error:
-        # Pillow's readers raise whatever a damaged file leads them into.
+        # Pillow's readers raise all kinds of errors on a damaged file.
         raise ImageError(f"cannot be read: {error or type(error).__name__}") from error
     return picture if keep_metadata else replace(picture, metadata=Metadata())
 
 
 def _as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of an upright picture in which its pixels lie as the source stored them."""
+    """Return a view of an upright picture with its pixels in the order in which the source stored them."""
     if orientation >= 5:
         upright = upright.swapaxes(0, 1)
     return upright[:: -1 if orientation in (3, 4, 6, 7) else 1, :: -1 if orientation in (2, 3, 7, 8) else 1]
@@ -132,7 +133,7 @@ def _has_grey_palette(image: Image.Image) -> bool:
 
 
 def _cmyk_to_srgb(profile: bytes | None) -> ImageCms.ImageCmsTransform | None:
-    """The transform of an ICC profile, or `None` where Pillow's plain conversion has to do."""
+    """Return the transform of an ICC profile, or `None` if Pillow's plain conversion must do."""
     if profile is None:
         return None
     try:
@@ -143,7 +144,10 @@ def _cmyk_to_srgb(profile: bytes | None) -> ImageCms.ImageCmsTransform | None:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Integers of 16 or 32 bits and floats to grey: full range where it is known, else what the values need."""
+    """Convert 16-bit and 32-bit integers and floats to 8-bit grey.
+
+    The scale is the full range if that is known, else the range of the values.
+    """
     values = np.asarray(image, np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     largest = float(values.max())

@@ -1,4 +1,4 @@
-"""Decoded images to files of the usual formats, with as much of the metadata as each can hold."""
+"""Write decoded images in the usual formats, with as much metadata as each format can hold."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from PIL import Image, PngImagePlugin
 
 from vqcodec.errors import LossWarning, RequestError, WriteError
 
-# The picture has been through one lossy codec: what follows should add as little as it can.
+# The picture has been through one lossy codec, so these settings add as little loss as they can.
 _OPTIONS: dict[str, dict[str, Any]] = {
-    # Photographs take the same space as with zlib's default strategy, and a fifth of the time.
+    # For photographs, the same size as with zlib's default strategy in a fifth of the time.
     "PNG": {"compress_type": zlib.Z_RLE},
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True, "exact": True},
@@ -33,10 +33,10 @@ _XMP_TAG = 700
 
 
 def format_of(suffix: str) -> str:
-    """The format that Pillow writes for the suffix of a file name, such as ".png".
+    """Return the format that Pillow writes for a file name suffix such as ".png".
 
     Raises:
-        RequestError: it writes none.
+        RequestError: Pillow writes no such format.
     """
     found = Image.registered_extensions().get(suffix.lower())
     if found not in Image.SAVE:
@@ -45,13 +45,13 @@ def format_of(suffix: str) -> str:
 
 
 def write_image(image: Image.Image, file: BinaryIO, kind: str) -> None:
-    """Write an image with what `Image.info` holds of ICC profile, EXIF and XMP.
+    """Write an image with the ICC profile, EXIF and XMP in its `Image.info`.
 
-    Warns with `LossWarning` about what the format cannot hold.
+    Warns with `LossWarning` about metadata that the format cannot hold.
 
     Args:
-        image: of mode L, LA, RGB or RGBA.
-        file: open for writing; the caller removes it if this fails.
+        image: mode L, LA, RGB or RGBA.
+        file: open for writing; the caller removes it on failure.
         kind: Pillow's name of the format.
 
     Raises:
@@ -80,7 +80,7 @@ def write_image(image: Image.Image, file: BinaryIO, kind: str) -> None:
         options["exif"] = exif
     if kind in ("JPEG", "BMP", "PPM") and image.mode in ("LA", "RGBA"):
         raise WriteError(f"{kind} has no transparency; PNG, WebP, TIFF and AVIF do")
-    # Pillow's writers look into `info` too, and would find there what they were not given.
+    # Pillow's writers also read `info`, and would find there what they were not given.
     kept, image.info = image.info, {}
     try:
         image.save(file, kind, **options)

@@ -1,1 +1,1 @@
-"""Running networks on real machines: bounded memory, devices, threads."""
+"""Running the networks: bounded memory, devices, threads."""

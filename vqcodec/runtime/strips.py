@@ -1,9 +1,10 @@
-"""The networks of a `VQGAN` over pictures of any size: strip by strip from top to bottom, nothing computed twice.
+"""Run the networks of a `VQGAN` over pictures of any size, strip by strip, without computing anything twice.
 
-A 3x3 convolution needs the row below the last one it may put out. So every layer runs a row behind the one before
-it, and keeps the rows that the next strip needs: memory is that of one strip, and the result that of the picture in
-one piece, but for rounding. Maps are (1, channels, rows, columns) with channels last in memory; weights are prepared
-once, with the channels of maps that are shuffled in the order in which they lie in the picture.
+The strips run from top to bottom. A 3x3 convolution needs one row below the last row that it outputs. So each
+layer runs one row behind the layer before it, and keeps the rows that the next strip needs. Memory is that of
+one strip, and the result equals that of the whole picture up to rounding. Maps are (1, channels, rows,
+columns) with channels last in memory. Weights are prepared once; where maps are shuffled, channels are in
+picture order.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from torch import Tensor, nn
 
 from vqcodec.geometry import Box, spans
 from vqcodec.model import VQGAN
-from vqcodec.model.blocks import ResidualBlock, Upsample
+from vqcodec.model.blocks import Downsample, ResidualBlock, Upsample
 from vqcodec.model.generator import Generator
 from vqcodec.runtime.windows import Part
 
-# What a layer keeps for the next strip; `None` before the first.
+# State that a layer keeps for the next strip; `None` before the first strip.
 Kept = Any
 Layer = Callable[[Tensor, Kept, bool], tuple[Tensor, Kept]]
 
-# Pictures of more columns of latent positions are cut into bands of about so many.
+# Pictures with more columns of latent positions than this are split into bands of about this width.
 WIDEST = 1 << 13
-# Prepared generators, one per number of stages and realism, that are kept; each takes some megabytes.
+# Maximum number of prepared generators in memory, one per stage count and realism. Each takes some megabytes.
 MOST_GENERATORS = 16
 
 
@@ -39,8 +40,8 @@ class Strips:
     """Runs encoder and generator of a `VQGAN`.
 
     Args:
-        model: where it is on its device; read only.
-        dtype: of maps and weights, sums are float32 in any case.
+        model: the network, on its device. It is not changed.
+        dtype: dtype of maps and weights. Sums are float32 in any case.
         realistic: weights of a second generator.
     """
 
@@ -48,11 +49,11 @@ class Strips:
         self.dtype = dtype
         self._model = model
         self._realistic = realistic
-        # By number of stages and share of the second generator.
+        # By number of stages and weight of the second generator.
         self._generators: dict[tuple[int, float], list[Layer]] = {}
 
     def analyse(self, pixels: np.ndarray) -> Iterator[Part]:
-        """Latents of pixels (H, W, 3) uint8, part by part: top, left and (h, w, D) float32."""
+        """Yield the latents of pixels (H, W, 3) uint8 in parts: top, left and (h, w, D) float32."""
         step = self._model.config.downsampling
         rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
 
@@ -69,13 +70,13 @@ class Strips:
     def synthesise(
         self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int, realism: float = 0.0
     ) -> Iterator[Part]:
-        """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-127.5, 127.5].
+        """Yield the picture of a latent grid in parts: top, left and (h, w, 3), about [-127.5, 127.5].
 
         Args:
-            latents: gives those of a box, (h, w, D).
-            rows, columns: of the grid.
-            stages: how many the latents were made from.
-            realism: share of the second generator in the weights, 0..1.
+            latents: returns the latents (h, w, D) of a box.
+            rows, columns: size of the grid, in latent positions.
+            stages: number of stages that the latents were made from.
+            realism: weight of the second generator, 0..1.
         """
         layers = self._generators.get((stages, realism))
         if layers is None:
@@ -92,7 +93,7 @@ class Strips:
     def _run(
         self, layers: list[Layer], cut: Callable[[Box], Tensor], rows: int, columns: int, step: int
     ) -> Iterator[Part]:
-        """Outputs (h, w, C) of the last layer, `step` positions per latent position, cut between these."""
+        """Yield the output in parts: top, left and (h, w, C), at `step` positions per latent position."""
         halo = self._model.halo
         for left, right in spans(columns, WIDEST):
             first, end = max(left - halo, 0), min(right + halo, columns)
@@ -105,10 +106,7 @@ class Strips:
     def _strips(
         self, cut: Callable[[Box], Tensor], rows: int, left: int, right: int
     ) -> Iterator[tuple[Tensor, bool]]:
-        """The inputs of all strips, and of each whether it is the last.
-
-        The first is larger, so that behind the last layer something is left of it.
-        """
+        """Yield each strip's input, and whether it is the last. The first is taller, to give some output."""
         height = max(1, self._model.strip_area // (right - left))
         first = min(rows, height + self._model.halo)
         bounds = [0, first, *(first + end for _, end in spans(rows - first, height))]
@@ -122,27 +120,31 @@ class Strips:
     @cached_property
     def _encoder(self) -> list[Layer]:
         encoder = self._model.encoder
-        stem = encoder.stem.weight.unflatten(1, (3, 4, 4)).permute(0, 2, 3, 1, 4, 5).flatten(1, 3)
-        layers: list[Layer] = [_Patches(_Convolution(stem / 127.5, encoder.stem.bias, self.dtype))]
+        weight, bias = _parameters(encoder.stem)
+        stem = weight.unflatten(1, (3, 4, 4)).permute(0, 2, 3, 1, 4, 5).flatten(1, 3)
+        layers: list[Layer] = [_Patches(_Convolution(stem / 127.5, bias, self.dtype))]
         for layer in encoder.body:
             if isinstance(layer, ResidualBlock):
                 layers.append(_Residual(layer, self.dtype))
             else:
-                weight = layer.conv.weight.unflatten(1, (-1, 2, 2)).permute(0, 2, 3, 1, 4, 5).flatten(1, 3)
-                layers.append(_Downsample(_Convolution(weight, layer.conv.bias, self.dtype)))
+                assert isinstance(layer, Downsample)
+                weight, bias = _parameters(layer.conv)
+                weight = weight.unflatten(1, (-1, 2, 2)).permute(0, 2, 3, 1, 4, 5).flatten(1, 3)
+                layers.append(_Downsample(_Convolution(weight, bias, self.dtype)))
         rms = self._model.latent_rms
-        head = _Convolution(encoder.head.weight / rms, encoder.head.bias / rms, self.dtype)
+        weight, bias = _parameters(encoder.head)
+        head = _Convolution(weight / rms, bias / rms, self.dtype)
         return [*layers, _pointwise(lambda x: head(x)[0].permute(1, 2, 0))]
 
     def blended(self, realism: float) -> Generator:
-        """The generator with this share of the second one in its weights."""
+        """Return the generator, with weight `realism` (0..1) of the second one in its weights."""
         generator = self._model.generator
         if realism:
+            second = self._realistic
+            assert second is not None  # `Transform` rejects realism without a second one
             weights = generator.state_dict()
             generator = copy.deepcopy(generator)
-            generator.load_state_dict(
-                {name: weights[name].lerp(self._realistic[name], realism) for name in weights}
-            )
+            generator.load_state_dict({name: weights[name].lerp(second[name], realism) for name in weights})
         return generator
 
     def _generator(self, stages: int, realism: float) -> list[Layer]:
@@ -152,6 +154,7 @@ class Strips:
             if isinstance(layer, ResidualBlock):
                 layers.append(_Residual(layer, self.dtype, stages))
             else:
+                assert isinstance(layer, Upsample)
                 layers.append(_upsample(layer, self.dtype))
         weight, bias = _picture_order(generator.head, 4)
         head = _Convolution(127.5 * weight, 127.5 * bias, self.dtype)
@@ -167,7 +170,7 @@ def _through(layers: list[Layer], strips: Iterable[tuple[Tensor, bool]]) -> Iter
 
 
 def _aligned(parts: Iterable[Tensor], step: int) -> Iterator[Tensor]:
-    """The rows of all parts, cut at multiples of `step`, which the number of all rows is one of."""
+    """Yield the rows of all parts, split at multiples of `step`. The total is a multiple of `step`."""
     waiting = None
     for part in parts:
         if waiting is not None:
@@ -188,43 +191,39 @@ class _Convolution:
 
     @classmethod
     def of(cls, layer: nn.Conv2d, dtype: torch.dtype) -> _Convolution:
-        return cls(layer.weight, layer.bias, dtype)
+        return cls(*_parameters(layer), dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias)
 
 
 def _pointwise(function: Callable[[Tensor], Tensor]) -> Layer:
-    """A layer that looks at no neighbours and keeps nothing."""
+    """A layer that looks at no neighbours and keeps no state."""
     return lambda x, kept, last: (function(x), None)
 
 
 class _Band:
-    """Input of a 3x3 convolution: the rows of a strip below the two before them, in a frame of zeros.
+    """Input of a 3x3 convolution: the rows of a strip below the two rows before them, in a frame of zeros.
 
     Args:
-        like: anything of the type and device of the maps.
-        channels, rows, columns: of the first strip; later ones may have more rows.
+        like: any tensor with the dtype and device of the maps.
+        channels, rows, columns: shape of the first strip. Later strips may have more rows.
     """
 
     def __init__(self, like: Tensor, channels: int, rows: int, columns: int) -> None:
         self._buffer = self._framed(like, channels, rows + 3, columns + 2)
-        # Rows that are filled; the first is of the frame.
+        # Number of filled rows. The first one belongs to the frame.
         self._end = 1
 
     def room(self, rows: int, last: bool) -> tuple[Tensor, Tensor]:
-        """Make room for the next rows.
-
-        Returns:
-            the place (1, C, rows, columns) where they are to be written, and what to convolve once they are there.
-        """
+        """Return where to write the next rows, (1, C, rows, columns), and the map to convolve after that."""
         before = self._buffer[:, :, max(self._end - 2, 0) : self._end]
         begin = before.shape[2]
         end = begin + rows
         if end + last > self._buffer.shape[2]:
             _, channels, _, columns = self._buffer.shape
             self._buffer = self._framed(before, channels, end + 1, columns)
-        # A copy, since the rows of a low strip overlap with where they go.
+        # Copy, because the rows of a low strip overlap with their destination.
         self._buffer[:, :, :begin] = before.clone()
         if last:
             self._buffer[:, :, end] = 0
@@ -240,7 +239,7 @@ class _Band:
 
 
 class _Spatial:
-    """A 3x3 convolution by itself."""
+    """A 3x3 convolution on its own."""
 
     def __init__(self, convolution: _Convolution) -> None:
         self._convolution = convolution
@@ -253,7 +252,7 @@ class _Spatial:
 
 
 class _Patches:
-    """The encoder's first convolution, on patches of 4x4 pixels: from pixels (16 h, 16 w, 3) uint8."""
+    """The encoder's first convolution, on patches of 4x4 pixels. Takes pixels (16 h, 16 w, 3) uint8."""
 
     def __init__(self, convolution: _Convolution) -> None:
         self._convolution = convolution
@@ -264,20 +263,22 @@ class _Patches:
         patches = patches.permute(0, 3, 1, 2)
         band = kept or _Band(self._convolution.weight, 48, rows, columns)
         place, window = band.room(rows, last)
-        # Exact in bfloat16: odd multiples of 1/2 of at most 8 bits.
+        # Exact in bfloat16: odd multiples of 1/2 with at most 8 bits.
         place.copy_(patches).sub_(127.5)
         return self._convolution(window), band
 
 
 class _Residual:
-    """A `ResidualBlock`, told the number of stages if it is conditioned."""
+    """A `ResidualBlock`, for a fixed number of stages if it is conditioned."""
 
     def __init__(self, block: ResidualBlock, dtype: torch.dtype, stages: int | None = None) -> None:
         self._enter = _Convolution.of(block.enter, dtype)
         self._spatial = _Convolution.of(block.spatial, dtype)
         self._leave = _Convolution.of(block.leave, dtype)
-        self._scale = self._bias = None
+        self._scale: Tensor | None = None
+        self._bias: Tensor | None = None
         if stages is not None:
+            assert block.condition is not None
             scale, bias = block.condition.weight[stages - 1, :, None, None].to(dtype).chunk(2)
             self._scale, self._bias = 1 + scale, bias
 
@@ -285,7 +286,7 @@ class _Residual:
         y = self._enter(x).relu_()
         band, above = kept or (_Band(y, *y.shape[1:]), None)
         place, window = band.room(x.shape[2], last)
-        if self._scale is None:
+        if self._scale is None or self._bias is None:
             place.copy_(y)
         else:
             torch.addcmul(self._bias, y, self._scale, out=place)
@@ -299,7 +300,7 @@ class _Residual:
 
 
 class _Downsample:
-    """Every 2x2 patch becomes one position. A row without its fellow waits for the next strip."""
+    """Turns each 2x2 patch into one position. An unpaired row waits for the next strip."""
 
     def __init__(self, convolution: _Convolution) -> None:
         self._convolution = convolution
@@ -308,7 +309,7 @@ class _Downsample:
         _, channels, rows, columns = x.shape
         waiting = 0 if kept is None else 1
         count = (waiting + rows) // 2
-        # Rows, columns, and then the position within the patch.
+        # Rows, columns, position within the patch.
         patches = x.new_empty(1, count, columns // 2, 2, 2 * channels)
         upper, lower = patches[:, :, :, 0], patches[:, :, :, 1]
         pairs = x.permute(0, 2, 3, 1).reshape(1, rows, columns // 2, 2 * channels)
@@ -328,15 +329,21 @@ def _upsample(layer: Upsample, dtype: torch.dtype) -> Layer:
 
 
 def _picture_order(layer: nn.Conv2d, factor: int) -> tuple[Tensor, Tensor]:
-    """Weight and bias whose outputs are sorted by row, column and channel, as `_shuffled` takes them."""
-    return tuple(
-        value.unflatten(0, (-1, factor, factor)).movedim(0, 2).flatten(0, 2)
-        for value in (layer.weight, layer.bias)
+    """Return weight and bias with outputs sorted by row, column and channel, as `_shuffled` needs them."""
+    weight, bias = (
+        value.unflatten(0, (-1, factor, factor)).movedim(0, 2).flatten(0, 2) for value in _parameters(layer)
     )
+    return weight, bias
+
+
+def _parameters(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias, which every convolution of these networks has."""
+    assert layer.bias is not None
+    return layer.weight, layer.bias
 
 
 def _shuffled(x: Tensor, factor: int) -> Tensor:
-    """PixelShuffle of channels in the order of `_picture_order`."""
+    """PixelShuffle for channels in the order of `_picture_order`."""
     rows, columns = x.shape[2:]
     split = x.permute(0, 2, 3, 1).reshape(rows, columns, factor, -1).transpose(1, 2)
     return split.reshape(1, factor * rows, factor * columns, -1).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Many pictures at once: a thread for each core, each with one picture."""
+"""Process many pictures at once: one thread per core, each with one picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
-    """Number of cores that this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -25,16 +25,17 @@ def in_parallel(
     workers: int,
     stopping: threading.Event | None = None,
 ) -> Iterator[tuple[Item, Future[Result]]]:
-    """Call a function for each item in threads; gives each item with its finished future, in the order given.
+    """Call a function for each item in threads; yield each item with its finished future, in order.
 
-    Items are taken as they are needed, at most one more than there are workers, so that results that nobody
-    has fetched yet do not pile up.
+    Items are taken as needed, at most one more than there are workers, so that unfetched results do not pile
+    up.
 
     Args:
-        function: called with one item; what it raises is kept in the future.
+        function: called with one item. Its exceptions are kept in the future.
         items: taken one by one, in the calling thread.
-        workers: number of threads; 1 is the calling thread, which takes no memory of its own.
-        stopping: set when the caller is no longer interested, before the threads are waited for.
+        workers: number of threads. With 1, the calling thread does the work, which takes no additional
+            memory.
+        stopping: set when the iteration ends or is closed, before the threads are joined.
     """
     if workers == 1:
         yield from ((item, _called(function, item)) for item in items)
@@ -58,12 +59,12 @@ def in_parallel(
 def results_in_parallel(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
 ) -> Iterator[Result]:
-    """Call a function that computes with torch for each item, in threads; gives the results in the order of the items.
+    """Call a torch function for each item in threads; yield the results in the order of the items.
 
     Args:
-        function: called with one item; what it raises is raised here.
-        items: taken as they are needed.
-        workers: items at once, one per core by default; torch shares the cores out among them.
+        function: called with one item. Its exceptions are raised here.
+        items: taken as needed.
+        workers: number of items at once; one per core by default. Torch divides the cores among them.
     """
     cores = usable_cores()
     workers = workers or cores
@@ -74,7 +75,10 @@ def results_in_parallel(
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads per picture inside the block: one where several pictures run at once."""
+    """Set the number of torch threads inside the block.
+
+    Use 1 where several pictures run at once. Torch's setting applies to the whole process.
+    """
     import torch
 
     before = torch.get_num_threads()

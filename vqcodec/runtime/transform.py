@@ -18,26 +18,32 @@ from vqcodec.weights import ModelFile
 
 
 class Transform:
-    """The networks and the quantizer of a model on a device, part by part over a picture.
+    """Networks and quantizer of a model on a device. The networks run over a picture part by part.
 
     Args:
-        file: what `load_model` returned.
+        file: return value of `load_model`.
         device: torch device that runs the networks.
-        dtype: that they compute in; imported models always compute in float32.
+        dtype: dtype that they compute in; by default the fastest one. Imported models always compute in
+            float32.
 
     Attributes:
         model: the network, with the first of its generators.
-        device: where it is.
-        networks: run its encoder and generator.
-        realism: share of the second generator, 0..1, where none is asked for.
+        config: configuration of the model.
+        device: device of the model.
+        networks: runs encoder and generator.
+        realism: default weight of the second generator, 0..1.
         most_realism: 1, or 0 if there is only one generator.
+
+    Raises:
+        vqcodec.errors.RequestError: torch does not have this device here.
     """
 
     def __init__(
         self, file: ModelFile, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
     ) -> None:
         self.device = usable_device(device)
-        self.model = file.model.to(self.device).to(memory_format=file.model.memory_format)
+        # Torch's annotations of `Module.to` lack this form.
+        self.model = file.model.to(self.device).to(memory_format=file.model.memory_format)  # type: ignore[call-overload]
         self.networks: Strips | Windows
         if isinstance(self.model, VQGAN):
             second = file.realistic and {
@@ -52,11 +58,11 @@ class Transform:
 
     @torch.inference_mode()
     def latents(self, pixels: np.ndarray, progress: Callable[[float], None] | None = None) -> Tensor:
-        """Latents (h, w, D) float32 of pixels (H, W, 3) uint8; h = ceil(H/f), w = ceil(W/f).
+        """Encode pixels (H, W, 3) uint8 to latents (h, w, D) float32; h = ceil(H/f), w = ceil(W/f).
 
         Args:
             pixels: the picture.
-            progress: called with the share that is done, 0..1, after each window.
+            progress: called after each part with the fraction done, 0..1.
         """
         step = self.config.downsampling
         rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
@@ -71,12 +77,13 @@ class Transform:
 
     @torch.inference_mode()
     def quantize(self, latents: Tensor, lmbda: float) -> np.ndarray:
-        """Index planes (stages, h, w) uint16 of latents (h, w, D).
+        """Quantize latents (h, w, D) to index planes (stages, h, w) uint16.
 
-        Last stages that add nothing anywhere are left out.
+        Final stages that add nothing anywhere are dropped.
 
         Args:
-            lmbda: squared latent units per bit (`vqcodec.rate.lmbda_of`); 0 takes the nearest codewords.
+            latents: (h, w, D).
+            lmbda: squared latent units per bit (see `vqcodec.rate.lmbda_of`); 0 takes the nearest codewords.
         """
         rows, columns, dim = latents.shape
         chosen = self.model.quantizer.choose(latents.to(self.device).reshape(-1, dim), lmbda)
@@ -85,7 +92,10 @@ class Transform:
         return out[: used[-1] + 1]
 
     def render(self, planes: np.ndarray, realism: float | None = None) -> np.ndarray:
-        """Pixels (f h, f w, 3) uint8 of index planes (stages, h, w); f is `config.downsampling`."""
+        """Decode index planes (stages, h, w) to pixels (f h, f w, 3) uint8; f is `config.downsampling`.
+
+        See `rendered` for `realism` and errors.
+        """
         step = self.config.downsampling
         out = np.empty((step * planes.shape[1], step * planes.shape[2], 3), np.uint8)
         for top, left, pixels in self.rendered(planes, realism):
@@ -94,7 +104,15 @@ class Transform:
 
     @torch.inference_mode()
     def rendered(self, planes: np.ndarray, realism: float | None) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Top, left and pixels of parts that cover the picture of index planes once."""
+        """Yield the picture of index planes in parts that cover it once: top, left and (h, w, 3) uint8.
+
+        Args:
+            planes: (stages, h, w) integers.
+            realism: weight of the second generator, 0..1; by default that of the model.
+
+        Raises:
+            ValueError: `realism` is out of range, or the planes are not of this model.
+        """
         stages, rows, columns = planes.shape
         realism = self.realism if realism is None else realism
         if not 0 <= realism <= 1:

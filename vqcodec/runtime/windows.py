@@ -1,4 +1,4 @@
-"""The networks of a `TamingVQGAN` over pictures of any size: window by window, so that memory stays bounded."""
+"""Run the networks of a `TamingVQGAN` over pictures of any size, window by window, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor
 from vqcodec.geometry import Box, spans
 from vqcodec.model import TamingVQGAN
 
-# Top, left and values (height, width, C) of a part of an output.
+# Top, left and values (height, width, C) of one part of an output.
 Part = tuple[int, int, Tensor]
 
 
 class Windows:
-    """Runs encoder and generator of a `TamingVQGAN`, whose outputs depend on everything that it sees at once.
+    """Runs encoder and generator of a `TamingVQGAN`, whose outputs depend on the whole input.
 
     Args:
-        model: where it is on its device; read only.
+        model: the network, on its device. It is not changed.
     """
 
     def __init__(self, model: TamingVQGAN) -> None:
         self._model = model
 
     def analyse(self, pixels: np.ndarray) -> Iterator[Part]:
-        """Latents of pixels (H, W, 3) uint8, part by part: top, left and (h, w, D) float32."""
+        """Yield the latents of pixels (H, W, 3) uint8 in parts: top, left and (h, w, D) float32."""
         step = self._model.config.downsampling
         rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
 
@@ -43,13 +43,13 @@ class Windows:
     def synthesise(
         self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int, realism: float = 0.0
     ) -> Iterator[Part]:
-        """The picture of a latent grid, part by part: top, left and (h, w, 3), about [-127.5, 127.5].
+        """Yield the picture of a latent grid in parts: top, left and (h, w, 3), about [-127.5, 127.5].
 
         Args:
-            latents: gives those of a box, (h, w, D).
-            rows, columns: of the grid.
-            stages: how many the latents were made from.
-            realism: has no meaning for these models, which have one generator.
+            latents: returns the latents (h, w, D) of a box.
+            rows, columns: size of the grid, in latent positions.
+            stages: number of stages that the latents were made from.
+            realism: ignored: these models have one generator.
         """
         count = torch.tensor([stages])
 
@@ -73,12 +73,12 @@ def stitch(
     Args:
         compute: maps a box of the grid to (1, C, step * height, step * width).
         rows, columns: size of the grid.
-        area: of the largest window, without the halo; at least (4 * halo)**2.
-        halo: positions that are added around a window. Over twice as many, two neighbours are faded into each other.
-        step: output positions per latent position.
+        area: largest area of a window without the halo; at least (4 * halo)**2.
+        halo: positions added around a window. Two neighbours are cross-faded over twice as many.
+        step: output positions per latent position along each side.
 
     Yields:
-        finished parts, which cover the output once.
+        top, left and values (h, w, C) of finished parts, which cover the output once.
     """
     width = min(columns, max(int(area**0.5), area // max(rows, 1)))
     height = min(rows, area // width)
@@ -94,20 +94,22 @@ def stitch(
                 band = maps.new_zeros(len(maps), step * columns, maps.shape[2])
             weights = _fade(box.left, left, right, box.right, step).to(maps)
             band[:, step * box.left : step * box.right] += maps * weights[:, None]
+        assert band is not None  # a grid has columns
         band *= _fade(upper, top, bottom, lower, step).to(band)[:, None, None]
         if carried is not None:
             band[: len(carried)] += carried
-        # Rows that the next windows share are finished by them.
+        # The windows below finish the rows that they share with these.
         finished = len(band) if bottom == rows else step * (bottom - halo - upper)
         carried = band[finished:]
         yield step * upper, 0, band[:finished]
 
 
 def _fade(start: int, inner_start: int, inner_end: int, end: int, step: int) -> Tensor:
-    """Weights of one window along one axis, `start` to `end`; with those of its neighbours they sum to 1.
+    """Return the weights of one window along one axis, from `start` to `end`.
 
-    They fall from 1 to 0 over the zone shared with a neighbour, whose middle is the inner edge. At an edge of
-    the picture there is no neighbour and no zone.
+    The weights of a window and its neighbours sum to 1. They fall from 1 to 0 over the zone shared with a
+    neighbour, which is centred on the inner edge. At an edge of the picture there is no neighbour and no such
+    zone.
     """
     positions = torch.arange(step * start, step * end, dtype=torch.float32) + 0.5
     weights = torch.ones_like(positions)

@@ -1,4 +1,4 @@
-"""How often a model uses its codewords on photographs."""
+"""Count how often a model uses its codewords on photographs."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from vqcodec.model.quantizer import rate_context
 
 
 def count_usage(codec: Codec, photographs: Sequence[Path], lmbda: float = 0.0) -> np.ndarray:
-    """How often each codeword is chosen on photographs, per stage and rate context: (S, 2, K) int64.
+    """Count how often each codeword is chosen on photographs, per stage and rate context.
 
     Args:
-        codec: whose model to look at.
-        photographs: files.
-        lmbda: squared latent units per bit; at 0 the nearest codewords are chosen.
+        codec: codec of the model.
+        photographs: paths of picture files.
+        lmbda: squared latent units per bit; 0 chooses the nearest codewords.
+
+    Returns:
+        (S, 2, K) int64.
 
     Raises:
-        ImageError: one of them cannot be read.
+        ImageError: a file cannot be read; the message names it.
     """
     config = codec.config
     counts = np.zeros((config.stages, 2, config.codebook_size), np.int64)
@@ -39,7 +42,7 @@ def count_usage(codec: Codec, photographs: Sequence[Path], lmbda: float = 0.0) -
 
 
 def count_planes(planes: np.ndarray, codebook_size: int) -> np.ndarray:
-    """How often each codeword stands in index planes (s, h, w), per stage and rate context: (s, 2, K) int64."""
+    """Count each codeword in index planes (s, h, w), per stage and rate context: (s, 2, K) int64."""
     columns = list(torch.from_numpy(planes.astype(np.int64)).flatten(1))
     counts = np.empty((len(columns), 2, codebook_size), np.int64)
     for stage, column in enumerate(columns):

@@ -76,7 +76,7 @@ def train_command(
         from vqcodec.training.validation import Validator
 
         config = TrainConfig.load(recipe)
-        photographs = pictures_below(*data)
+        photographs: Sequence[Path] = pictures_below(*data)
         if val is None:
             photographs, validation = hold_out(photographs)
         else:

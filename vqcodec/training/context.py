@@ -59,6 +59,8 @@ class FloatContextModel(nn.Module, ContextLayers):
         groups, members = split(codebook_size)
         self.groups, self.members = groups, members
         self.rounding = True
+        self.embedding: nn.Parameter
+        self.first_embedding: nn.Parameter
 
         def weight(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(shape) / shape[-1] ** 0.5)
@@ -205,7 +207,9 @@ def index_pool(
         size = min(8, count - start)
         drawn = np.zeros(size)
         if lmbdas:
-            drawn = np.exp(rng.uniform(*np.log(lmbdas), size)) * (rng.random(size) >= 0.125)
+            drawn = np.exp(rng.uniform(np.log(lmbdas[0]), np.log(lmbdas[1]), size)) * (
+                rng.random(size) >= 0.125
+            )
         pictures = crops.batch(rng, size, 256)
         planes.append(index_planes(model, pictures, torch.from_numpy(drawn).float()).to(dtype))
     return torch.cat(planes)

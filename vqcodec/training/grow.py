@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from vqcodec.model import VQGAN, ModelConfig
+from vqcodec.model.config import Config
 
 
-def grow(state: dict[str, Tensor], old: ModelConfig, new: ModelConfig) -> dict[str, Tensor]:
+def grow(state: dict[str, Tensor], old: Config, new: ModelConfig) -> dict[str, Tensor]:
     """The weights of a network with more residual blocks that computes the same.
 
     The new blocks stand last at their resolution. Their outputs are zero until they learn.
@@ -25,6 +26,8 @@ def grow(state: dict[str, Tensor], old: ModelConfig, new: ModelConfig) -> dict[s
         ValueError: anything else differs, or there would be fewer blocks.
     """
     parts = {"encoder": "encoder_blocks", "generator": "generator_blocks"}
+    if not isinstance(old, ModelConfig):
+        raise ValueError("a model of another family")
     more = all(
         before <= after
         for field in parts.values()

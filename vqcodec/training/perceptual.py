@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ class EfficientNetFeatures(nn.Module):
         net.eval()
         _fold(net._conv_stem, net._bn0)
         self.stem = nn.Sequential(net._conv_stem, nn.ReLU6())
-        blocks = []
+        blocks: list[_Block] = []
         for block in net._blocks[: max(taps) + 1]:
             if block._block_args.expand_ratio != 1:
                 _fold(block._expand_conv, block._bn0)
@@ -39,6 +40,8 @@ class EfficientNetFeatures(nn.Module):
         self.channels = [net._conv_stem.out_channels, *(blocks[tap].project.out_channels for tap in taps)]
         self.taps = taps
         self.requires_grad_(False)
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor([0.498, 0.498, 0.498]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([0.502, 0.502, 0.502]).view(1, 3, 1, 1))
 
@@ -54,12 +57,12 @@ class EfficientNetFeatures(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: Any) -> None:
         super().__init__()
         args = block._block_args
         self.expand = block._expand_conv if args.expand_ratio != 1 else None
-        self.depthwise = block._depthwise_conv
-        self.project = block._project_conv
+        self.depthwise: nn.Conv2d = block._depthwise_conv
+        self.project: nn.Conv2d = block._project_conv
         stride = args.stride[0] if isinstance(args.stride, list | tuple) else args.stride
         self.skip = args.id_skip and stride == 1 and args.input_filters == args.output_filters
 
@@ -73,9 +76,12 @@ class _Block(nn.Module):
 
 @torch.no_grad()
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None
+    assert variance is not None
+    scale = norm.weight / (variance + norm.eps).sqrt()
     conv.weight.mul_(scale.view(-1, 1, 1, 1))
-    conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale)
+    conv.bias = nn.Parameter(norm.bias - mean * scale)
 
 
 def _pad_inside(conv: nn.Conv2d) -> None:
@@ -118,14 +124,14 @@ def shifted(pictures: Tensor, down: int, right: int) -> Tensor:
 
 def distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     """Distance (N,) between the features of two sets of pictures."""
-    total = 0
+    parts = []
     for got, want in zip(features, targets, strict=True):
         # |a/|a| - b/|b||^2 expanded: three reductions instead of two normalised copies.
         got_square, want_square = got.square().sum(1), want.square().sum(1)
         inverse_got, inverse_want = 1 / (got_square + 1e-4), 1 / (want_square + 1e-4)
         cross = (got * want).sum(1) * (inverse_got * inverse_want).sqrt()
-        total = total + (got_square * inverse_got + want_square * inverse_want - 2 * cross).mean((1, 2))
-    return total / len(targets)
+        parts.append((got_square * inverse_got + want_square * inverse_want - 2 * cross).mean((1, 2)))
+    return torch.stack(parts).mean(0)
 
 
 def texture_distance(features: Sequence[Tensor], targets: Sequence[Tensor], window: int = 4) -> Tensor:
@@ -136,15 +142,15 @@ def texture_distance(features: Sequence[Tensor], targets: Sequence[Tensor], wind
     Distortion: Unifying Fidelity and Realism", Qiu et al., 2023). Texture of the right kind costs nothing, wherever
     its strokes lie; a smooth surface in its place does.
     """
-    total = 0
+    parts = []
     for got, want in zip(features, targets, strict=True):
         (mean, deviation), (wanted_mean, wanted_deviation) = (
             _statistics(got, window),
             _statistics(want, window),
         )
         squares = (mean - wanted_mean).square() + (deviation - wanted_deviation).square()
-        total = total + squares.sum(1).mean((1, 2))
-    return total / len(targets)
+        parts.append(squares.sum(1).mean((1, 2)))
+    return torch.stack(parts).mean(0)
 
 
 def _statistics(feature: Tensor, window: int) -> tuple[Tensor, Tensor]:

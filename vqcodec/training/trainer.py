@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.model import VQGAN
+from vqcodec.runtime.device import channels_last
 from vqcodec.training import distributed
 from vqcodec.training.balancer import AdversarialBalancer
 from vqcodec.training.codebook import CodebookLearner
@@ -68,11 +70,11 @@ class Trainer:
         self.crops = crops
         self.validator = validator
         self.out = out
-        self.model = VQGAN(config.model).to(self.device, memory_format=torch.channels_last)
+        self.model = channels_last(VQGAN(config.model), self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.perceptual = PerceptualDistance().to(self.device, memory_format=torch.channels_last)
+        self.perceptual = channels_last(PerceptualDistance(), self.device)
         discriminator = FeatureDiscriminator(self.perceptual.features.channels)
-        self.discriminator = discriminator.to(self.device, memory_format=torch.channels_last)
+        self.discriminator = channels_last(discriminator, self.device)
         self.discriminator_optimiser = torch.optim.AdamW(
             self.discriminator.parameters(), lr=0.0, betas=(0.5, 0.9), weight_decay=0.0, foreach=True
         )
@@ -170,8 +172,8 @@ class Trainer:
         total = of_picture + phase.commitment * passed.commitment
         losses = {"total": total} | losses | {"commitment": passed.commitment, "bits": passed.bits}
         if phase.adversarial:
-            features = [part.detach() for part in rendering.features]
-            losses["discriminator"] = self.train_discriminator(phase, rendering.wanted, features)
+            generated = [part.detach() for part in rendering.features]
+            losses["discriminator"] = self.train_discriminator(phase, rendering.wanted, generated)
         if not phase.adversarial or done < phase.discriminator_start or not torch.isfinite(total):
             total.backward()
             return losses
@@ -201,7 +203,9 @@ class Trainer:
             gradients.append(torch.tensor(phase.commitment, device=self.device))
         torch.autograd.backward(roots, gradients)
 
-    def train_discriminator(self, phase: Phase, real: list[Tensor], generated: list[Tensor]) -> Tensor:
+    def train_discriminator(
+        self, phase: Phase, real: Sequence[Tensor], generated: Sequence[Tensor]
+    ) -> Tensor:
         for group in self.discriminator_optimiser.param_groups:
             group["lr"] = phase.discriminator_lr
         with autocast(self.device):
@@ -212,7 +216,9 @@ class Trainer:
         distributed.mean_([common])
         if torch.isfinite(common):
             loss.backward()
-            distributed.mean_(param.grad for param in self.discriminator.parameters())
+            distributed.mean_(
+                param.grad for param in self.discriminator.parameters() if param.grad is not None
+            )
             self.discriminator_optimiser.step()
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         return loss.detach()
@@ -247,7 +253,7 @@ class Trainer:
                 if first and self.step % self.config.save_every == 0:
                     self.save()
                 if first and self.validator and self.step % self.config.validate_every == 0:
-                    self.validate()
+                    self.validate(self.validator)
                     clock = time.monotonic()
         finally:
             bar.close()
@@ -279,9 +285,9 @@ class Trainer:
             append_row(self.out / "metrics.csv", row)
         bar.set_postfix(total=row["total"], bits=row["bits"])
 
-    def validate(self) -> None:
+    def validate(self, validator: Validator) -> None:
         row = {"step": self.step, "hours": round(self.seconds / 3600, 4)}
-        append_row(self.out / "validation.csv", row | self.validator.measure(self.average))
+        append_row(self.out / "validation.csv", row | validator.measure(self.average))
 
     # --- state ----------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqcodec.model import VQGAN
+from vqcodec.runtime.device import channels_last
 from vqcodec.training.data import load_rgb
 from vqcodec.training.perceptual import PerceptualDistance, distance, shifted, texture_distance
 
@@ -34,7 +35,7 @@ class Validator:
         self.ms_ssim = ms_ssim
         self.pictures = torch.stack([_centre(load_rgb(path), size) for path in paths])
         self.stages = stages
-        self.perceptual = PerceptualDistance().to(memory_format=torch.channels_last)
+        self.perceptual = channels_last(PerceptualDistance())
 
     @torch.no_grad()
     def measure(self, model: VQGAN) -> dict[str, str]:

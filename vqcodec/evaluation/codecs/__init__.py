@@ -1,4 +1,4 @@
-"""The codecs that are compared, by name."""
+"""The codecs to compare, by name."""
 
 import importlib
 import os
@@ -43,12 +43,12 @@ CODECS: dict[str, Callable[[], BenchCodec]] = {
 
 
 def load_codec(name: str) -> BenchCodec:
-    """A codec by name from `CODECS`, another model as `vqcodec@FILE`, or anybody's as `module:Class`.
+    """Load a codec by name from `CODECS`, another model as `vqcodec@FILE`, or your own as `module:Class`.
 
-    Modules are looked for in the current directory too.
+    Modules are also searched for in the current directory.
 
     Raises:
-        RequestError: there is no such codec, it cannot be loaded, or it lacks part of the interface.
+        RequestError: the codec does not exist, cannot be loaded, or lacks part of the interface.
         MissingExtraError: a package that it needs is not installed.
     """
     if name in CODECS:
@@ -68,7 +68,7 @@ def load_codec(name: str) -> BenchCodec:
     except VqcodecError:
         raise
     except Exception as error:
-        # Whatever somebody else's code runs into while it is imported or loads its weights.
+        # Third-party code can fail in any way while it is imported or loads its weights.
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise RequestError(f"codec {name!r} cannot be loaded: {text}") from error
     lacking = [part for part in ("name", "qualities", "compress", "decompress") if not hasattr(codec, part)]

@@ -1,4 +1,4 @@
-"""The interface of a codec that is measured; anybody's codec can implement it.
+"""Interface of a codec to measure. You can implement it for your own codec.
 
 `docs/evaluation.md` shows one of ten lines.
 """
@@ -13,11 +13,11 @@ class BenchCodec(ABC):
     """A codec with a quality setting.
 
     Attributes:
-        name: what tables, plots and file names call it.
-        qualities: the settings of a sweep, worst first.
-        fine_qualities: settings to choose from when a file has to have a certain size, worst first;
-            the sweep itself where a codec has none.
-        settings: versions and fixed options; results made with other settings are never reused.
+        name: name in tables, plots and file names.
+        qualities: settings of a sweep, worst first.
+        fine_qualities: settings to choose from for a given file size, worst first. If empty, the sweep is
+            used.
+        settings: versions and fixed options. Results with other settings are never reused.
     """
 
     name: str
@@ -27,28 +27,28 @@ class BenchCodec(ABC):
 
     @abstractmethod
     def compress(self, image: Image.Image, quality: float) -> bytes:
-        """A whole file of an RGB image; every byte of it counts."""
+        """Compress an RGB image to a complete file. All of its bytes count."""
 
     @abstractmethod
     def decompress(self, data: bytes) -> Image.Image:
-        """The RGB image of a file from `compress`, decoded from the file alone."""
+        """Decode a file from `compress` to an RGB image, from the file alone."""
 
 
 def quality_for_size(
     codec: BenchCodec, image: Image.Image, size: int, at_least: bool = True
 ) -> tuple[float, bytes]:
-    """The file whose size is nearest to a given one from above, or from below.
+    """Find the file whose size is nearest to a given one from above, or from below.
 
-    Sizes are taken to grow with quality, so a binary search over `fine_qualities` finds it.
+    Sizes are assumed to grow with quality. A binary search over `fine_qualities` finds the file.
 
     Args:
         codec: any codec.
         image: RGB.
-        size: bytes.
-        at_least: whether the file may not be smaller than `size`; otherwise it may not be larger.
+        size: size in bytes.
+        at_least: whether the file must not be smaller than `size`; otherwise it must not be larger.
 
     Returns:
-        the quality and the file; where no file qualifies, the largest (or smallest) there is.
+        the quality and the file. If no file qualifies, it is the largest one (or the smallest one).
     """
     choices = list(codec.fine_qualities or codec.qualities)
     files: dict[int, bytes] = {}

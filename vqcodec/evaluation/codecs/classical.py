@@ -8,11 +8,11 @@ from PIL import Image, features
 from PIL import __version__ as pillow_version
 
 from vqcodec.evaluation.codecs.base import BenchCodec
-from vqcodec.evaluation.extras import MissingExtraError, require
+from vqcodec.extras import MissingExtraError, require
 
 
 class PillowCodec(BenchCodec):
-    """A format that Pillow writes and reads; metadata is not written."""
+    """A format that Pillow writes and reads, without metadata."""
 
     format: ClassVar[str]
     options: ClassVar[dict[str, Any]] = {}
@@ -29,7 +29,7 @@ class PillowCodec(BenchCodec):
 
 
 class Jpeg(PillowCodec):
-    """JPEG through libjpeg-turbo with Pillow's defaults: 4:2:0, standard Huffman tables."""
+    """JPEG by libjpeg-turbo with Pillow's defaults: 4:2:0, standard Huffman tables."""
 
     name = "jpeg"
     format = "JPEG"
@@ -52,7 +52,11 @@ class WebP(PillowCodec):
 
 
 class Avif(PillowCodec):
-    """AVIF at speed 4 with Pillow's other defaults: 4:2:0, 8 bits."""
+    """AVIF at speed 4 with Pillow's other defaults: 4:2:0, 8 bits.
+
+    Raises:
+        MissingExtraError: this build of Pillow has no AVIF support.
+    """
 
     name = "avif"
     format = "AVIF"
@@ -66,7 +70,11 @@ class Avif(PillowCodec):
 
 
 class JpegXL(PillowCodec):
-    """Lossy JPEG XL at effort 7, the default of libjxl and of pillow-jxl-plugin."""
+    """Lossy JPEG XL at effort 7, the default of libjxl and of pillow-jxl-plugin.
+
+    Raises:
+        MissingExtraError: `pillow-jxl-plugin` is not installed.
+    """
 
     name = "jxl"
     format = "JXL"

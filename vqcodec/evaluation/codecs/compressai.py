@@ -1,25 +1,26 @@
-"""Neural codecs of other authors, through CompressAI where it is installed."""
+"""Neural codecs of other authors, by CompressAI if it is installed."""
 
 import struct
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from vqcodec.evaluation.codecs.base import BenchCodec
-from vqcodec.evaluation.extras import MissingExtraError, require
 from vqcodec.evaluation.metrics import to_tensor
+from vqcodec.extras import MissingExtraError, require
 
-_ALIGNMENT = 64  # side multiple that the hyperprior models need
+_ALIGNMENT = 64  # sides must be multiples of this for the hyperprior models
 _HEADER = struct.Struct("<HHBBB")  # width, height, quality, rows and columns of the hyperprior
 
 
 class CompressAICodec(BenchCodec):
-    """A hyperprior model of CompressAI's zoo with its published weights, packed into a minimal file.
+    """A hyperprior model of CompressAI's zoo with its published weights, in a minimal file format.
 
     Args:
         model: name in the zoo, such as `mbt2018-mean`.
-        random_weights: do without the published weights. The pictures are then noise; the speed is the same.
+        random_weights: use random weights. The pictures are then noise, but the speed is the same.
 
     Raises:
         MissingExtraError: CompressAI cannot be imported.
@@ -34,11 +35,12 @@ class CompressAICodec(BenchCodec):
         )
         self._model = model
         self._random_weights = random_weights
-        self._networks: dict[int, torch.nn.Module] = {}
+        # Of CompressAI's classes, which are not there to be named when it is not installed.
+        self._networks: dict[int, Any] = {}
         self.name = f"{model}, random weights" if random_weights else model
         self.settings = f"CompressAI {compressai.__version__}"
 
-    def _network(self, quality: int) -> torch.nn.Module:
+    def _network(self, quality: int) -> Any:
         if quality not in self._networks:
             make = self._zoo.image_models[self._model]
             try:

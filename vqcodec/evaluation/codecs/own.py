@@ -1,4 +1,4 @@
-"""The codec of this package, as one among those that are measured."""
+"""The codec of this package, as one of the codecs to measure."""
 
 from pathlib import Path
 
@@ -14,7 +14,10 @@ class VQCodec(BenchCodec):
 
     Args:
         model: name or file of a model; the released one by default.
-        faithful: whether to decompress with `realism=0`, instead of what the model has as its default.
+        faithful: decompress with `realism=0` instead of the model's default.
+
+    Raises:
+        vqcodec.errors.ModelError: the model is missing or damaged.
     """
 
     name = "vqcodec"

@@ -1,4 +1,4 @@
-"""Distances between an original and a decoded image, each named with the network it looks through."""
+"""Distances between an original and a decoded image, each named with the network that it uses."""
 
 from vqcodec.evaluation.metrics.base import Measure, Metric, Shown, to_tensor
 from vqcodec.evaluation.metrics.registry import DEFAULT_METRICS, KID, METRICS

@@ -1,4 +1,4 @@
-"""What a metric is: a column of every table, and something that computes it."""
+"""Interface of a metric: its column in the tables, and the code that computes it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Metric:
-    """One column of every table.
+    """One column of each table.
 
     Attributes:
         name: column name and command line name.
-        label: what tables and axes show, with the backbone.
+        label: text in tables and on axes, with the backbone.
         higher_is_better: direction.
-        smallest_side: images with a shorter side have no value.
-        load: makes what computes it; `None` for a property of a set of images.
+        smallest_side: images with a shorter side, in pixels, have no value.
+        load: returns the `Measure` that computes it; `None` for a property of a set of images.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Shown:
 
     @classmethod
     def of(cls, image: Image.Image) -> Shown:
-        """Both forms of an image of any mode."""
+        """Return both forms of an image of any mode."""
         image = image.convert("RGB")
         return cls(image, to_tensor(image))
 
@@ -55,16 +55,19 @@ class Measure(ABC):
     """A metric with its networks loaded."""
 
     def prepare(self, original: Shown) -> Any:
-        """What all comparisons with an original share; the original itself unless there is more to it."""
+        """Compute what all comparisons with an original share.
+
+        The default returns the original itself.
+        """
         return original
 
     @abstractmethod
     def compare(self, prepared: Any, decoded: Shown) -> float:
-        """The value of a decoded image against what `prepare` returned."""
+        """Compare a decoded image with what `prepare` returned; return the value of the metric."""
 
 
 class TensorMeasure(Measure):
-    """A metric that is a function of two tensors (1, 3, H, W) in -1..1."""
+    """A metric that is a function of two tensors (1, 3, H, W) in -1..1 and gives one value."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._function = function
@@ -74,6 +77,6 @@ class TensorMeasure(Measure):
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB image as (1, 3, H, W) float32 in -1..1."""
+    """Convert an image of any mode to RGB (1, 3, H, W) float32 in -1..1."""
     pixels = torch.from_numpy(np.array(image.convert("RGB")))
     return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1

@@ -1,4 +1,4 @@
-"""Metrics that compare pixels: PSNR, MS-SSIM, SSIMULACRA2; and two of other packages, LPIPS and DISTS."""
+"""Metrics on pixels: PSNR, MS-SSIM, SSIMULACRA2; and two from other packages, LPIPS and DISTS."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqcodec.evaluation.extras import MissingExtraError, require
 from vqcodec.evaluation.metrics.base import Measure, Shown, TensorMeasure
+from vqcodec.extras import MissingExtraError, require
 
 MS_SSIM_SMALLEST_SIDE = 161  # an 11-pixel window after four halvings
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio (N,) in dB over all channels; infinite for equal images.
+    """Return the peak signal-to-noise ratio (N,) in dB over all channels; infinite for equal images.
 
     Args:
         a: images (N, C, H, W) in -1..1.
         b: images of the same shape and range.
+
+    Raises:
+        ValueError: the shapes differ.
     """
     _check_shapes(a, b)
     error = ((a.double() - b.double()) / 2).square().mean(dim=(1, 2, 3))
@@ -27,13 +30,16 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Multi-scale structural similarity (N,), mean over RGB, at most 1 (Wang, Simoncelli and Bovik, 2003).
+    """Return the multi-scale structural similarity (N,), mean over RGB, at most 1.
+
+    Wang, Simoncelli and Bovik, 2003.
 
     Args:
         a: images (N, C, H, W) in -1..1, each side at least 161.
         b: images of the same shape and range.
 
     Raises:
+        ValueError: the shapes differ, or a side is shorter than 161.
         MissingExtraError: `pytorch-msssim` is not installed.
     """
     _check_shapes(a, b)
@@ -44,16 +50,22 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def load_psnr() -> Measure:
+    """Load PSNR as a measure."""
     return TensorMeasure(psnr)
 
 
 def load_ms_ssim() -> Measure:
+    """Load MS-SSIM as a measure.
+
+    Raises:
+        MissingExtraError: `pytorch-msssim` is not installed.
+    """
     require("pytorch_msssim", "pytorch-msssim", "MS-SSIM")
     return TensorMeasure(ms_ssim)
 
 
 class Ssimulacra2(Measure):
-    """SSIMULACRA2: 100 is equal, 50 medium quality, below 0 very bad.
+    """SSIMULACRA2: 100 for equal images, 50 for medium quality, below 0 for very bad ones.
 
     Raises:
         MissingExtraError: `ssimulacra2` is not installed.
@@ -67,7 +79,11 @@ class Ssimulacra2(Measure):
 
 
 def load_lpips() -> Measure:
-    """LPIPS with AlexNet, of the package `lpips`."""
+    """Load LPIPS with AlexNet, from the package `lpips`.
+
+    Raises:
+        MissingExtraError: `lpips` is not installed, or its weights cannot be downloaded.
+    """
     library = require("lpips", "lpips", "metric lpips-alex", install="lpips torchvision")
     # torchvision downloads the backbone.
     try:
@@ -77,7 +93,11 @@ def load_lpips() -> Measure:
 
 
 def load_dists() -> Measure:
-    """DISTS, of the package `dists-pytorch`."""
+    """Load DISTS, from the package `dists-pytorch`.
+
+    Raises:
+        MissingExtraError: `dists-pytorch` is not installed, or its weights cannot be downloaded.
+    """
     library = require("DISTS_pytorch", "dists-pytorch", "metric dists", install="dists-pytorch torchvision")
     try:
         model = library.DISTS().eval()
@@ -87,7 +107,7 @@ def load_dists() -> Measure:
 
 
 def _as_file(image: Image.Image) -> io.BytesIO:
-    # The library reads files only; an uncompressed one costs next to nothing.
+    # The library reads only files; an uncompressed one costs next to nothing.
     file = io.BytesIO()
     image.save(file, "PPM")
     file.seek(0)

@@ -1,9 +1,9 @@
-"""How alike two sets of pictures look, patch by patch, whatever the pixels: kernel inception distance.
+"""Kernel inception distance: how alike two sets of pictures look, patch by patch, regardless of exact pixels.
 
-Binkowski et al., "Demystifying MMD GANs", ICLR 2018, with two differences. The features of a patch are the
-last activations of the ST-LPIPS AlexNet, a network that no codec here is trained with, as unit vectors,
-averaged over the patch: faint texture counts like strong texture. And the sets are paired, original and
-decoded, so the estimator leaves out every patch with its own copy.
+Binkowski et al., "Demystifying MMD GANs", ICLR 2018, with two differences. First, the features of a patch are
+the last activations of the ST-LPIPS AlexNet, a network that no codec here is trained with. They are
+normalised to unit vectors and averaged over the patch, so faint texture counts like strong texture. Second,
+the sets are paired, original and decoded, so the estimator skips the pair of each patch and its own copy.
 """
 
 import math
@@ -17,7 +17,7 @@ from PIL import Image
 
 from vqcodec.evaluation.metrics.base import to_tensor
 from vqcodec.evaluation.metrics.stlpips import STLPIPS
-from vqcodec.runtime.device import native_bfloat16
+from vqcodec.runtime.device import channels_last, native_bfloat16
 
 PATCH = 64
 _BOOTSTRAP_DRAWS = 1000
@@ -28,9 +28,9 @@ class KernelDistance:
     """An estimate of the distance between originals and decoded images.
 
     Attributes:
-        value: squared maximum mean discrepancy; unbiased, so it can fall slightly below 0.
-        standard_error: from a bootstrap over the images, because the patches of one image are alike; NaN
-            for a single image.
+        value: squared maximum mean discrepancy. It is unbiased, so it can fall slightly below 0.
+        standard_error: from a bootstrap over the images, because the patches of one image are alike; NaN for
+            a single image.
         patches: number of patches on each side.
     """
 
@@ -40,15 +40,23 @@ class KernelDistance:
 
 
 class PatchFeatures:
-    """Turns an image into one feature vector per 64x64 patch."""
+    """Turns an image into one feature vector per 64x64 patch.
+
+    Raises:
+        MissingExtraError: `stlpips-pytorch`, which holds the weights, is not installed.
+    """
 
     def __init__(self) -> None:
-        self._network = STLPIPS("alex").to(memory_format=torch.channels_last)
+        # Torch's annotations of `Module.to` lack this form.
+        self._network = channels_last(STLPIPS("alex"))
         self._bfloat16 = native_bfloat16()
 
     @torch.inference_mode()
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Features (P, 256), 0..1, float32, of the P whole patches that fit beside each other, row by row."""
+        """Return the features (P, 256) float32, 0..1, of the P whole patches of an image, row by row.
+
+        The patches lie edge to edge. An image with a side below 64 has none.
+        """
         if min(image.size) < PATCH:
             return np.zeros((0, 256), np.float32)
         patches = to_tensor(image)[0].unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH)
@@ -62,11 +70,11 @@ class PatchFeatures:
 
 
 def kernel_distance(originals: Sequence[np.ndarray], decoded: Sequence[np.ndarray]) -> KernelDistance:
-    """Kernel inception distance between original and decoded images, with the cubic polynomial kernel.
+    """Compute the kernel inception distance between originals and decoded images, with the cubic kernel.
 
     Args:
         originals: one (P_i, D) array of patch features per image.
-        decoded: the same of the decoded images, in the same order.
+        decoded: the same for the decoded images, in the same order.
 
     Raises:
         ValueError: the lists do not match, or there are fewer than two patches.
@@ -83,7 +91,7 @@ def kernel_distance(originals: Sequence[np.ndarray], decoded: Sequence[np.ndarra
 
     if len(counts) == 1:
         return KernelDistance(float(value), math.nan, int(counts.sum()))
-    # An image drawn twice counts as two images; only a patch with itself is never a pair.
+    # An image drawn twice counts as two images. Only a patch and its own copy are never a pair.
     draws = np.random.default_rng(0).multinomial(
         len(counts), np.full(len(counts), 1 / len(counts)), _BOOTSTRAP_DRAWS
     )
@@ -93,7 +101,7 @@ def kernel_distance(originals: Sequence[np.ndarray], decoded: Sequence[np.ndarra
 
 
 def _paired_sums(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Sums (images, images) of k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(y_i, x_j) over patches i != j.
+    """Sum k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(y_i, x_j) over patches i != j: (images, images).
 
     Gretton et al., "A Kernel Two-Sample Test", JMLR 2012, equation 4.
     """
@@ -101,7 +109,8 @@ def _paired_sums(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray
     starts = ends - counts
     sums = np.empty((len(counts), len(counts)))
     for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        # One image against all at a time: memory grows with the number of patches, not its square.
+        # Take one image against all at a time, so memory grows with the number of patches, not with its
+        # square.
         xi, yi = x[start:end], y[start:end]
         terms = _kernel(xi, x) + _kernel(yi, y) - _kernel(xi, y) - _kernel(yi, x)
         terms[np.arange(end - start), np.arange(start, end)] = 0
@@ -111,6 +120,6 @@ def _paired_sums(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    # Not divided by the dimension, as the vectors are of unit length rather than unit variance.
+    # Not divided by the dimension, because the vectors have unit length rather than unit variance.
     base = a @ b.T + 1
     return base * base * base

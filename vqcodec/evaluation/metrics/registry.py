@@ -1,4 +1,4 @@
-"""The metrics there are. A new one is a `Measure`, and a line of `METRICS`."""
+"""All metrics. To add one, write a `Measure` and add a line to `METRICS`."""
 
 from __future__ import annotations
 

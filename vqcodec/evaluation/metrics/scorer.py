@@ -1,4 +1,4 @@
-"""The chosen metrics of many images, with every network loaded once."""
+"""Compute the chosen metrics on many images, with each network loaded once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from vqcodec.evaluation.metrics.registry import METRICS
 
 @dataclass
 class Reference:
-    """An original with everything that its comparisons share.
+    """An original, with everything that its comparisons share.
 
     Attributes:
         image: RGB.
-        prepared: what each metric made of it, by name; metrics that need a larger image are left out.
+        prepared: result of `Measure.prepare` for each metric, by name. Metrics that need a larger image are
+            absent.
     """
 
     image: Image.Image
@@ -31,7 +32,7 @@ class Scorer:
     """Computes the chosen per-image metrics.
 
     Args:
-        names: metric names from `METRICS`; those of a set of images are left out.
+        names: metric names from `METRICS`. Metrics of a set of images are ignored.
 
     Raises:
         RequestError: a name is not known.
@@ -48,7 +49,7 @@ class Scorer:
 
     @torch.inference_mode()
     def reference(self, image: Image.Image) -> Reference:
-        """Prepare an original for any number of comparisons."""
+        """Prepare an original of any mode for any number of comparisons."""
         shown = Shown.of(image)
         prepared = {
             name: measure.prepare(shown)
@@ -59,10 +60,10 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, reference: Reference, decoded: Image.Image) -> dict[str, float]:
-        """Metric values by name; a metric that needs a larger image is left out.
+        """Return the metric values by name. Metrics that need a larger image are absent.
 
         Raises:
-            ValueError: the decoded image is not of the original's size.
+            ValueError: the decoded image does not have the size of the original.
         """
         if decoded.size != reference.image.size:
             raise ValueError(f"decoded image is {decoded.size}, the original {reference.image.size}")

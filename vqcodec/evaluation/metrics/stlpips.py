@@ -1,9 +1,9 @@
 """ST-LPIPS, the shift-tolerant learned perceptual distance, on AlexNet or VGG16.
 
-Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric", ECCV 2022. Unlike in the classical trunks,
-each stride of 2 is a dense layer, then a fixed 3x3 binomial blur and subsampling, and AlexNet's first
-convolution has stride 1. The weights are the authors', read from the installed package `stlpips-pytorch`;
-that package itself is not imported, because it needs torchvision.
+Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric", ECCV 2022. In contrast to the classical
+trunks, each stride of 2 is a dense layer followed by a fixed 3x3 binomial blur and subsampling, and AlexNet's
+first convolution has stride 1. The weights are the authors', read from the installed package
+`stlpips-pytorch`. That package itself is not imported, because it needs torchvision.
 """
 
 import importlib.util
@@ -15,18 +15,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqcodec.evaluation.extras import missing
 from vqcodec.evaluation.metrics.base import Measure, Shown
-from vqcodec.runtime.device import native_bfloat16
+from vqcodec.extras import missing
+from vqcodec.runtime.device import channels_last, native_bfloat16
 
-SMALLEST_SIDE = 32  # below that the reflections of the last blur do not fit into its input
+SMALLEST_SIDE = 32  # below that, the reflected border of the last blur exceeds its input
 _PACKAGE = "stlpips_pytorch"
 _MEAN = (-0.030, -0.088, -0.188)  # of ImageNet pixels, on the scale -1..1
 _STD = (0.458, 0.448, 0.450)
 
 
 class BlurDownsample(nn.Module):
-    """Binomial 3x3 blur, subsampled by 2, after a border of two reflected pixels: sides H to H // 2 + 1."""
+    """Binomial 3x3 blur, subsampled by 2, after a border of two reflected pixels.
+
+    Args:
+        channels: number of channels C.
+    """
+
+    kernel: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,6 +42,7 @@ class BlurDownsample(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H // 2 + 1, W // 2 + 1)."""
         return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), self.kernel, stride=2, groups=x.shape[1])
 
 
@@ -80,8 +87,12 @@ class STLPIPS(nn.Module):
         net: the trunk, `alex` (AlexNet) or `vgg` (VGG16).
 
     Raises:
+        ValueError: there is no such trunk.
         MissingExtraError: `stlpips-pytorch`, which holds the weights, is not installed.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, net: Literal["alex", "vgg"] = "alex") -> None:
         super().__init__()
@@ -105,13 +116,16 @@ class STLPIPS(nn.Module):
             )
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Trunk activations of images, to be reused where one image is compared with many.
+        """Compute the trunk activations of images, for reuse where one image is compared with many.
 
         Args:
             image: (N, 3, H, W) in -1..1, each side at least 32.
 
         Returns:
             five tensors (N, C_i, H_i, W_i), the outputs of the five stages, of any scale.
+
+        Raises:
+            ValueError: the image has another shape.
         """
         if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < SMALLEST_SIDE:
             raise ValueError(
@@ -125,8 +139,8 @@ class STLPIPS(nn.Module):
         return outputs
 
     def distance(self, features_a: Sequence[Tensor], features_b: Sequence[Tensor]) -> Tensor:
-        """Distance (N,) between outputs of `features`; a batch of 1 is compared with each of the other."""
-        total: Tensor | float = 0.0
+        """Compute the distance (N,) between results of `features`. Batch sizes must match, or one be 1."""
+        total = torch.zeros(())
         for number, (a, b) in enumerate(zip(features_a, features_b, strict=True)):
             weights = getattr(self, f"channel_weights_{number}")
             difference = (_unit_vectors(a) - _unit_vectors(b)).square_()
@@ -134,7 +148,11 @@ class STLPIPS(nn.Module):
         return total
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distance (N,) between images a and b, each (N, 3, H, W) in -1..1, each side at least 32."""
+        """Compute the distance (N,) between images a and b, each (N, 3, H, W) in -1..1, sides at least 32.
+
+        Raises:
+            ValueError: the shapes differ or are not as above.
+        """
         if a.shape != b.shape:
             raise ValueError(f"images to compare differ in shape: {tuple(a.shape)} and {tuple(b.shape)}")
         return self.distance(self.features(a), self.features(b))
@@ -143,14 +161,16 @@ class STLPIPS(nn.Module):
 class StLpips(Measure):
     """ST-LPIPS as a metric.
 
-    Where the CPU has bfloat16 the trunk uses it: half the time, distances within 0.5 % of float32.
+    On CPUs with native bfloat16 the trunk uses it, which halves the time. Distances are within 0.5 % of
+    float32.
 
     Args:
-        net: as of `STLPIPS`.
+        net: see `STLPIPS`.
     """
 
     def __init__(self, net: Literal["alex", "vgg"]) -> None:
-        self._trunk = STLPIPS(net).to(memory_format=torch.channels_last)
+        # Torch's annotations of `Module.to` lack this form.
+        self._trunk = channels_last(STLPIPS(net))
         self._bfloat16 = native_bfloat16()
 
     def prepare(self, original: Shown) -> list[Tensor]:

@@ -1,0 +1,1 @@
+"""The report of a run: plots, BD-rates, HTML pages and contact sheets."""

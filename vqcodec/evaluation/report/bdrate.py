@@ -1,7 +1,7 @@
 """Bjontegaard delta rate: how many bytes one codec needs at the quality of another, averaged over qualities.
 
 Log rate is interpolated over quality with monotone piecewise cubic Hermite polynomials (PCHIP), as in the
-JCT-VC common test conditions (Bossen, JCTVC-L1100, 2013), and integrated over the shared range of qualities.
+JCT-VC common test conditions (Bossen, JCTVC-L1100, 2013), and integrated over the common range of qualities.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vqcodec.evaluation.extras import require
+from vqcodec.extras import require
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,10 @@ class BDRate:
 
     Attributes:
         percent: -50 means that the codec needs half the bytes.
-        low: the worse end of the quality range that was averaged over, in units of the metric.
-        high: the better end.
-        overlap: share of the union of both quality ranges that the range is, 0..1; a small one says little.
+        low: worse end of the quality range that was averaged over, in units of the metric.
+        high: better end.
+        overlap: length of that range over the union of both quality ranges, 0..1. A small overlap says
+            little.
     """
 
     percent: float
@@ -32,14 +33,17 @@ class BDRate:
 def bd_rate(
     anchor: Sequence[tuple[float, float]], codec: Sequence[tuple[float, float]], higher_is_better: bool = True
 ) -> BDRate | None:
-    """Bjontegaard delta rate of `codec` against `anchor`, or None where their qualities do not overlap.
+    """Compute the Bjontegaard delta rate of `codec` against `anchor`.
 
-    Points that cost more than another point of the same curve without being better are left out.
+    Points that cost more than another point of the same curve without being better are ignored.
 
     Args:
         anchor: (rate, quality) points, rate in any unit above 0.
-        codec: the same of the codec.
+        codec: the same for the codec.
         higher_is_better: direction of the quality.
+
+    Returns:
+        the BD-rate, or `None` if the qualities do not overlap.
 
     Raises:
         MissingExtraError: `scipy` is not installed.
@@ -60,10 +64,10 @@ def bd_rate(
 
 
 def value_at(points: Sequence[tuple[float, float]], rate: float) -> float | None:
-    """The quality of a curve at a rate, PCHIP-interpolated over log rate; None outside its rates.
+    """Return the quality of a curve at a rate, PCHIP-interpolated over log rate; `None` outside its rates.
 
     Args:
-        points: (rate, quality) points, at least two, of different rates above 0.
+        points: (rate, quality) points, at least two, with different rates above 0.
         rate: in the same unit.
 
     Raises:
@@ -77,7 +81,7 @@ def value_at(points: Sequence[tuple[float, float]], rate: float) -> float | None
 
 
 def _improving(points: Sequence[tuple[float, float]], sign: int) -> tuple[list[float], list[float]]:
-    """Rising qualities and their log rates, without the points that a cheaper one equals or beats."""
+    """Return increasing qualities and their log rates, without points that a cheaper one equals or beats."""
     qualities: list[float] = []
     log_rates: list[float] = []
     for rate, quality in sorted((rate, sign * quality) for rate, quality in points):

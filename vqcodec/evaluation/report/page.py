@@ -1,4 +1,4 @@
-"""Parts of self-contained HTML pages: tables, and the slider that lays two versions of a picture together."""
+"""Parts of self-contained HTML pages: tables, and a slider that shows two versions of a picture."""
 
 import base64
 import io
@@ -11,12 +11,18 @@ from PIL import Image
 from vqcodec.evaluation.comparison import Comparison, Version
 from vqcodec.evaluation.metrics import METRICS
 
-_NEARLY_EQUAL = 0.05  # a step of the quality setting changes sizes by up to so much
-_LARGEST_SHOWN = 4_000_000  # pixels; a page of whole 50-megapixel pictures would not open
+_NEARLY_EQUAL = 0.05  # one step of the quality setting can change the size by this much
+_LARGEST_SHOWN = 4_000_000  # pixels; a page with whole 50-megapixel pictures would not open
 
 
 def document(title: str, body: str, style: str = "", script: str = "") -> str:
-    """A whole page with style and script inside: those of all pages, then its own."""
+    """Return a whole HTML page with style and script inside: those common to all pages, then its own.
+
+    Args:
+        title: plain text.
+        body: HTML.
+        style, script: CSS and JavaScript of this page.
+    """
     assets = files("vqcodec.evaluation.report")
     style = assets.joinpath("page.css").read_text(encoding="utf-8") + style
     script = assets.joinpath("page.js").read_text(encoding="utf-8") + script
@@ -40,7 +46,7 @@ def document(title: str, body: str, style: str = "", script: str = "") -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], emphasised: Sequence[int] = ()) -> str:
-    """A table of text cells.
+    """Return an HTML table of text cells.
 
     Args:
         header: column names.
@@ -56,12 +62,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], emphasised: Sequ
 
 
 def number(value: float) -> str:
-    """A measured value with four significant digits."""
+    """Format a measured value with four significant digits."""
     return f"{value:.4g}"
 
 
 def slider(comparison: Comparison) -> str:
-    """The versions of a picture, any two of them under a movable edge, and a table of their sizes."""
+    """Return HTML that shows two versions of a picture under a movable edge, and a table of their sizes."""
     original = comparison.original
     box = _shown_part(original)
     pixels = original.width * original.height
@@ -76,7 +82,7 @@ def slider(comparison: Comparison) -> str:
         for name, label, image in pictures
     )
     tested, *peers = comparison.versions
-    # First against the one that comes nearest in bytes.
+    # Start with the codec under test against the peer nearest in size.
     nearest = min(peers, key=lambda peer: abs(peer.size - tested.size), default=tested)
     notes = [_size_note(comparison)]
     if (width, height) != original.size:
@@ -103,7 +109,7 @@ def _select(name: str, options: Sequence[tuple[str, str]], chosen: str) -> str:
         f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
         for value, text in options
     )
-    # Browsers would otherwise restore an earlier choice after a reload and show something else than they say.
+    # Otherwise browsers restore an earlier choice after a reload, and the picture would not match it.
     return f'<select class="{name}" autocomplete="off">{items}</select>'
 
 
@@ -133,12 +139,12 @@ def _against_first(comparison: Comparison, version: Version) -> str:
 
 
 def _size_note(comparison: Comparison) -> str:
-    """Which codecs have no file of about the size that was asked for."""
+    """Say which codecs have no file of about the requested size."""
     first, *peers = comparison.versions
     texts = []
     if first.size * 8 > comparison.bpp * comparison.original.width * comparison.original.height:
         texts.append(f"{first.codec} has no file so small; this is its smallest.")
-    other = {"larger": [], "smaller": []}
+    other: dict[str, list[str]] = {"larger": [], "smaller": []}
     for peer in peers:
         if abs(peer.size / first.size - 1) > _NEARLY_EQUAL:
             kind = "larger" if peer.size > first.size else "smaller"
@@ -148,7 +154,7 @@ def _size_note(comparison: Comparison) -> str:
 
 
 def _shown_part(image: Image.Image) -> tuple[int, int, int, int]:
-    """The whole picture, or the middle of one that is too large."""
+    """Return the whole picture, or the middle of one that is too large: left, top, right, bottom."""
     scale = min(1.0, (_LARGEST_SHOWN / (image.width * image.height)) ** 0.5)
     width, height = int(image.width * scale), int(image.height * scale)
     left, top = (image.width - width) // 2, (image.height - height) // 2
@@ -156,8 +162,8 @@ def _shown_part(image: Image.Image) -> tuple[int, int, int, int]:
 
 
 def data_uri(image: Image.Image, lossless: bool = True) -> str:
-    """A picture of at most 16383 pixels a side as the address of itself."""
-    # In the format that every browser shows and that is smaller than PNG. Without loss, quality is effort.
+    """Return a picture of at most 16383 pixels per side as a data URI."""
+    # WebP is shown by every browser and smaller than PNG. If lossless, `quality` is the effort.
     file = io.BytesIO()
     image.save(file, "WEBP", lossless=lossless, quality=50 if lossless else 90, method=3)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vqcodec.evaluation.extras import require
 from vqcodec.evaluation.metrics import METRICS, Metric
 from vqcodec.evaluation.results import Curve
+from vqcodec.extras import require
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; the first is for the codec under test.
+# Palette of Okabe and Ito, for colour-blind readers too. The first colour is for the codec under test.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 _MARKERS = "osD^vPX"
 _DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
@@ -19,18 +19,18 @@ _PANEL_INCHES = (5.2, 3.6)
 
 
 def drawn_metrics(curves: Sequence[Curve]) -> list[Metric]:
-    """The metrics that at least one measured curve has, in the order of `METRICS`."""
+    """Return the metrics that at least one measured curve has, in the order of `METRICS`."""
     measured = [curve for curve in curves if not curve.published]
     return [metric for name, metric in METRICS.items() if any(curve.values(name) for curve in measured)]
 
 
 def save_plots(curves: Sequence[Curve], folder: Path, title: str) -> list[Path]:
-    """Draw all metrics into `rate-distortion.png` and `rate-distortion.svg`.
+    """Plot all metrics to `rate-distortion.png` and `rate-distortion.svg`.
 
     Args:
         curves: measured and published ones.
-        folder: where to.
-        title: above the panels.
+        folder: where to write.
+        title: text above the panels.
 
     Returns:
         the two files.
@@ -47,7 +47,7 @@ def save_plots(curves: Sequence[Curve], folder: Path, title: str) -> list[Path]:
 
 
 def svg_panel(curves: Sequence[Curve], metric: Metric) -> str:
-    """One metric as an SVG element, to stand in a page.
+    """Plot one metric and return it as an SVG element for a page.
 
     Raises:
         MissingExtraError: `matplotlib` is not installed.
@@ -63,7 +63,7 @@ def svg_panel(curves: Sequence[Curve], metric: Metric) -> str:
 def _figure(curves: Sequence[Curve], metrics: Sequence[Metric], title: str) -> Iterator[Any]:
     matplotlib = require("matplotlib", "matplotlib", "the plots")
     figures = require("matplotlib.figure", "matplotlib", "the plots")
-    # The salt gives equal drawings equal ids, so that a figure changes only with its numbers.
+    # The salt gives equal plots equal ids, so that a figure changes only with its numbers.
     with matplotlib.rc_context({"svg.hashsalt": "vqcodec", "svg.fonttype": "none", "font.size": 9}):
         columns = min(2, len(metrics))
         rows = math.ceil(len(metrics) / columns)
@@ -76,8 +76,8 @@ def _figure(curves: Sequence[Curve], metrics: Sequence[Metric], title: str) -> I
             _draw(panel, curves, metric)
         for panel in panels[len(metrics) :]:
             panel.remove()
-        # One for all panels, outside of them: inside it would cover curves.
-        entries = {}
+        # One legend for all panels, outside of them: inside, it would cover curves.
+        entries: dict[str, Any] = {}
         for panel in panels[: len(metrics)]:
             entries |= {
                 label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
@@ -86,7 +86,7 @@ def _figure(curves: Sequence[Curve], metrics: Sequence[Metric], title: str) -> I
             entries.values(),
             entries.keys(),
             loc="outside lower center",
-            # A line sample, and what a letter of this size takes.
+            # Width of a line sample, and of one letter of this size.
             ncols=max(1, int(size[0] / (0.45 + 0.055 * max(map(len, entries))))),
             frameon=False,
             fontsize=8,
@@ -100,7 +100,10 @@ def _draw(panel: Any, curves: Sequence[Curve], metric: Metric) -> None:
     rates = [point.bpp for curve in measured for point in curve.points]
     left, right = min(rates) / 1.1, 1.1 * max(rates)
     for index, curve in enumerate(measured):
-        style = {"color": COLOURS[index % len(COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
+        style: dict[str, Any] = {
+            "color": COLOURS[index % len(COLOURS)],
+            "marker": _MARKERS[index % len(_MARKERS)],
+        }
         values = curve.values(metric.name)
         if not values:
             continue
@@ -114,7 +117,8 @@ def _draw(panel: Any, curves: Sequence[Curve], metric: Metric) -> None:
         if values:
             style = {"color": "0.45", "linestyle": _DASHES[index % len(_DASHES)], "linewidth": 1}
             panel.plot(*zip(*values, strict=True), marker=".", label=curve.name, **style)
-    # Halving the bytes is the same step everywhere, and the lowest rates, where codecs differ most, get room.
+    # On a log scale, halving the bytes is the same step everywhere, and the lowest rates, where codecs differ
+    # most, get enough room.
     panel.set_xscale("log")
     panel.set_xlim(left, right)
     panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))

@@ -1,4 +1,4 @@
-"""The report: curves, BD-rates, mean values and pictures to look at, in one HTML file that works offline."""
+"""The report: curves, BD-rates, mean values and pictures, in one HTML file that works offline."""
 
 import csv
 import json
@@ -15,19 +15,19 @@ from vqcodec.evaluation.results import Curve
 
 _NOTES = """<ul>
 <li>Rate is the whole file, headers included, over the pixels of the picture. No codec is given metadata.</li>
-<li>Every value is the mean over the pictures of the value of one picture, but for KID, which is of all
-patches at once; its error bars are standard errors from a bootstrap over the pictures.</li>
-<li>The backbone of a learned metric stands beside its name. Two values of one metric with different backbones
+<li>Each value is the mean over the pictures, except for KID, which is computed on all patches at once. Its
+error bars are standard errors from a bootstrap over the pictures.</li>
+<li>The backbone of a learned metric is named beside it. Values of one metric with different backbones
 cannot be compared.</li>
 <li>BD-rate: PCHIP interpolation of log rate over the metric, on the range that both curves reach. A small
 share of their whole range says little.</li>
-<li>Grey dashed curves were published by others and not measured here; they can only be compared where the
+<li>Grey dashed curves were published by others and not measured here. They can be compared only if the
 pictures are the same.</li>
 </ul>"""
 
 
 def bd_rates(curves: Sequence[Curve]) -> dict[tuple[str, str, str], BDRate]:
-    """BD-rate by (metric, codec, anchor), for all ordered pairs whose qualities overlap."""
+    """Compute the BD-rate by (metric, codec, anchor), for all ordered pairs whose qualities overlap."""
     rates = {}
     for metric in METRICS.values():
         for codec in curves:
@@ -42,7 +42,7 @@ def bd_rates(curves: Sequence[Curve]) -> dict[tuple[str, str, str], BDRate]:
 
 
 def write_bd_rates(curves: Sequence[Curve], path: Path) -> None:
-    """Write all BD-rates to a CSV file, with the range of the metric each was computed on."""
+    """Write all BD-rates to a CSV file, with the metric range that each was computed on."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
@@ -62,7 +62,7 @@ def write_all(
         curves: measured ones, the codec under test first, and published ones.
         comparisons: pictures for the sliders.
         title: heading.
-        out: folder of the run; its `run.json` is quoted.
+        out: folder of the run. Its `run.json` is quoted.
 
     Returns:
         the files written.
@@ -81,13 +81,16 @@ def write_all(
 def report(
     title: str, curves: Sequence[Curve], comparisons: Sequence[Comparison], environment: Mapping[str, str]
 ) -> str:
-    """The report as HTML.
+    """Return the report as HTML.
 
     Args:
         title: heading.
         curves: measured ones, the codec under test first, and published ones.
         comparisons: pictures for the sliders.
         environment: machine, versions and command by name.
+
+    Raises:
+        MissingExtraError: `matplotlib` or `scipy` is not installed.
     """
     tested = curves[0].name
     metrics = drawn_metrics(curves)
@@ -98,7 +101,7 @@ def report(
         f'<h2>Curves</h2>\n<div class="curves">{panels}</div>',
         f"<h2>Bytes of {escape(tested)} at equal quality</h2>",
         "<p>BD-rate in per cent against each other codec: -50 means half the bytes, +100 twice. "
-        "In brackets the share of the range of both curves on which it was computed.</p>",
+        "In brackets: the share of the range of both curves on which it was computed.</p>",
         _bd_table(curves, metrics),
         "<h2>Means</h2>",
         _mean_table(curves, metrics),
@@ -115,7 +118,7 @@ def report(
 
 
 def comparison_page(title: str, comparisons: Sequence[Comparison]) -> str:
-    """A page with sliders only."""
+    """Return an HTML page that holds only sliders."""
     body = [f"<h1>{escape(title)}</h1>", *(slider(comparison) for comparison in comparisons)]
     return document(title, "\n".join(body))
 
@@ -131,7 +134,8 @@ def _bd_table(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
 
 
 def _mean_table(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
-    rows, emphasised = [], []
+    rows: list[list[str]] = []
+    emphasised: list[int] = []
     for index, curve in enumerate(curves):
         if curve.published:
             continue

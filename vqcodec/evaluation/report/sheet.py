@@ -1,4 +1,4 @@
-"""Pictures in several codecs beside each other in one image, for where a page with a slider cannot go."""
+"""Pictures in several codecs side by side in one image, for places where a page with a slider cannot go."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ _CAPTION = 18
 
 
 def contact_sheet(comparisons: Sequence[Comparison], codecs: Sequence[str], side: int = 224) -> Image.Image:
-    """The middle of every picture, pixel for pixel: a row per picture, the original and the codecs beside each other.
+    """Show the middle of each picture, pixel for pixel, one row per picture: the original, then the codecs.
 
     Args:
         comparisons: pictures, at least one.
-        codecs: names of the codecs to show, all of them in every comparison.
-        side: of the square cut out of the middle, in pixels.
+        codecs: names of the codecs to show. Every comparison must have all of them.
+        side: side of the square cut out of the middle, in pixels.
     """
     columns = 1 + len(codecs)
     size = columns * (side + _GAP) - _GAP, len(comparisons) * (side + _CAPTION + _GAP) - _GAP

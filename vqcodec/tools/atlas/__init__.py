@@ -1,1 +1,1 @@
-"""A page that shows the codebooks of a model, and what a picture uses of them."""
+"""HTML page that shows the codebooks of a model, and how pictures use them."""

@@ -42,7 +42,7 @@ from vqcodec.weights import find_model
     type=click.FloatRange(0, 100),
     default=DEFAULT_QUALITY,
     show_default=True,
-    help="At which codewords are chosen.",
+    help="Quality at which codewords are chosen.",
 )
 @click.option(
     "-o",
@@ -54,7 +54,7 @@ from vqcodec.weights import find_model
 def codebook_command(
     model: str | None, pictures: Sequence[Path], data: Path | None, quality: float, out: Path
 ) -> None:
-    """Show the codebooks of a model: how its codewords look, how often they are used, which are alike."""
+    """Show the codebooks of a model: what codewords look like, how often they are used, which are alike."""
     codec = Codec.load(model)
     photographs = pictures_below(data) if data else []
     counts = count_usage(codec, photographs, lmbda_of(quality)) if data else None

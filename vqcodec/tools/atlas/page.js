@@ -1,5 +1,5 @@
 for (const section of document.querySelectorAll(".codebook")) {
-  const { size, columns, shown, price, neighbours, counts, total } = JSON.parse(
+  const { size, columns, shown, bits, neighbours, counts, total } = JSON.parse(
     section.querySelector("script").textContent,
   );
   const atlas = section.querySelector(".atlas");
@@ -32,7 +32,7 @@ for (const section of document.querySelectorAll(".codebook")) {
     mark.style.top = `${(100 * Math.floor(chosen / columns)) / rows}%`;
     mark.style.width = `${100 / columns}%`;
     mark.style.height = `${100 / rows}%`;
-    const facts = [line(`codeword ${shown[chosen]}`), line(`${price[chosen]} bits`)];
+    const facts = [line(`codeword ${shown[chosen]}`), line(`${bits[chosen]} bits`)];
     if (counts) {
       const share = total ? (100 * counts[chosen]) / total : 0;
       facts.push(line(counts[chosen] ? `chosen ${counts[chosen]} times, ${share.toPrecision(2)}\u00a0%` : "never chosen"));

@@ -1,4 +1,4 @@
-"""The page: a section for every stage, and one for every picture."""
+"""The HTML page: a section for each stage, and one for each picture."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vqcodec.evaluation.report.page import data_uri, document, number, table
 from vqcodec.tools.atlas.picture import Dissection
 from vqcodec.tools.atlas.stages import Stage, usage_entropy
 
-_COLUMNS = 32  # patches side by side
-_LARGEST_SHOWN = 1_000_000  # pixels of a picture
-_MOST_NAMED = 200  # dead codewords
+_COLUMNS = 32  # number of patches side by side
+_LARGEST_SHOWN = 1_000_000  # largest number of pixels of a picture
+_MOST_NAMED = 200  # largest number of dead codewords to list
 
-# From few bits to many: dark to light, in about even steps of brightness for any kind of eye.
+# From few bits to many: dark to light, in about even steps of brightness, also for colour-blind readers.
 _HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]])
 
 
@@ -32,15 +32,15 @@ def codebook_page(
     photographs: int,
     quality: float,
 ) -> str:
-    """The page as HTML.
+    """Return the page as HTML.
 
     Args:
-        codec: of the model.
-        name: of the model.
+        codec: codec of the model.
+        name: name of the model.
         stages: all codebooks.
-        pictures: those to take apart.
+        pictures: pictures, taken apart.
         photographs: number of photographs that the codewords were counted on.
-        quality: at which they were chosen there.
+        quality: quality at which they were chosen there, 0..100.
     """
     config = codec.config
     title = f"Codebooks of {name}"
@@ -60,7 +60,7 @@ def codebook_page(
     body += [_picture(picture, codec) for picture in pictures]
     body.append("<h2>Codewords</h2>")
     body.append(
-        "<p>Each patch is a block of one codeword, rendered on the average of what the stages before it hold. "
+        "<p>Each patch is a block of one codeword, rendered on the average of what the earlier stages hold. "
         "Select a patch to see what it costs and which codewords are nearest to it.</p>"
     )
     body += [_stage(stage, codec) for stage in stages]
@@ -79,13 +79,13 @@ def _overview(stages: Sequence[Stage]) -> str:
     rows = []
     for stage in stages:
         usage = ["", "", "", ""]
-        if stage.counts is not None:
+        if stage.counts is not None and stage.dead is not None:
             dead = len(stage.dead)
             largest = stage.counts.max() / max(stage.counts.sum(), 1)
             usage = [str(len(stage.counts) - dead), str(dead)]
             usage += [f"{usage_entropy(stage.counts):.2f}", f"{largest:.1%}"]
-        prices = [f"{stage.price.min():.2f}", f"{stage.price.max():.2f}"]
-        rows.append([str(stage.number), *usage, *prices, number(stage.spacing), f"×{stage.gain:.1f}"])
+        bits = [f"{stage.bits.min():.2f}", f"{stage.bits.max():.2f}"]
+        rows.append([str(stage.number), *usage, *bits, number(stage.spacing), f"×{stage.gain:.1f}"])
     note = (
         "<p>Bits are the estimates that the encoder chooses codewords by, where the stage before has added "
         "something. The distance is the median over the codewords, root mean square per channel. Patches are "
@@ -100,10 +100,10 @@ def _stage(stage: Stage, codec: Codec) -> str:
         "size": size,
         "columns": _COLUMNS,
         "shown": stage.shown.tolist(),
-        "price": [round(float(price), 2) for price in stage.price[stage.shown]],
+        "bits": [round(float(bits), 2) for bits in stage.bits[stage.shown]],
         "neighbours": stage.neighbours.tolist(),
     }
-    total = len(stage.price)
+    total = len(stage.bits)
     order = "cheapest first"
     if stage.counts is not None:
         data["counts"] = stage.counts[stage.shown].tolist()
@@ -125,7 +125,7 @@ def _stage(stage: Stage, codec: Codec) -> str:
 
 
 def _sheet(stage: Stage) -> Image.Image:
-    """All patches, row by row; those of dead codewords have a red frame."""
+    """All patches, row by row. Those of dead codewords have a red frame."""
     patches = stage.patches.copy()
     if stage.counts is not None:
         dead = stage.counts[stage.shown] == 0
@@ -139,8 +139,9 @@ def _sheet(stage: Stage) -> Image.Image:
 
 
 def _usage(stage: Stage) -> str:
-    """How evenly the codewords are used, and which are not."""
-    if stage.counts is None:
+    """Plot how often the codewords are used, and list the dead ones."""
+    dead = stage.dead
+    if stage.counts is None or dead is None:
         return ""
     counts = np.sort(stage.counts)[::-1]
     width, height = 400, 80
@@ -153,7 +154,6 @@ def _usage(stage: Stage) -> str:
         f'aria-label="usage by rank"><polyline points="{line}"/></svg><figcaption>How often each codeword was '
         f"chosen, from {counts[0]} times to {counts[-1]}, on a logarithmic scale</figcaption></figure>"
     )
-    dead = stage.dead
     if len(dead):
         more = f" and {len(dead) - _MOST_NAMED} more" if len(dead) > _MOST_NAMED else ""
         text += f'<p class="dead">Never chosen: {", ".join(map(str, dead[:_MOST_NAMED]))}{more}</p>'
@@ -166,7 +166,7 @@ def _picture(picture: Dissection, codec: Codec) -> str:
     total = picture.bits.sum(0)
     header = ["stage", "bits", "of all", "per index", "nothing to add"]
     rows, figures = [], []
-    # A few very rare indices would leave the rest of the maps dark.
+    # Clip at a quantile: a few very rare indices would leave the rest of the maps dark.
     heavy = float(np.quantile(picture.bits, 0.99))
     for stage, (plane, bits) in enumerate(zip(picture.planes, picture.bits, strict=True)):
         idle = _adds_nothing(codec, stage)[plane]
@@ -192,7 +192,7 @@ def _picture(picture: Dissection, codec: Codec) -> str:
             '<section class="picture">',
             f"<h2>{escape(picture.name)}</h2>",
             f"<p>{width}x{height} pixels at quality {picture.quality:g}: {picture.size} bytes, {bpp:.4f} bits per "
-            "pixel. A position that is black among the indices has nothing added to it; all other colours only "
+            "pixel. A position that is black among the indices has nothing added to it; other colours only "
             "tell indices apart. A chequered heat map is the work of a context model: every second position is coded "
             "after its four neighbours, and costs less where they tell what it is.</p>",
             _scale(),
@@ -208,12 +208,12 @@ def _picture(picture: Dissection, codec: Codec) -> str:
 
 
 def _adds_nothing(codec: Codec, stage: int) -> np.ndarray:
-    """Which codewords (K,) are zero vectors."""
+    """Return which codewords (K,) are zero vectors."""
     return (codec.model.quantizer.codebooks[stage] == 0).all(1).cpu().numpy()
 
 
 def _figure(pixels: np.ndarray, shape: tuple[int, int], caption: str, kind: str = "") -> str:
-    """A picture, or a map with one pixel per position that is shown as large as the picture."""
+    """Show a picture, or a map with one pixel per position that is scaled to the size of the picture."""
     image = Image.fromarray(pixels)
     if not kind and image.width * image.height > _LARGEST_SHOWN:
         scale = (_LARGEST_SHOWN / (image.width * image.height)) ** 0.5
@@ -226,9 +226,9 @@ def _figure(pixels: np.ndarray, shape: tuple[int, int], caption: str, kind: str 
 
 
 def _coloured(plane: np.ndarray, idle: np.ndarray) -> np.ndarray:
-    """Colours (h, w, 3) that tell indices apart; black where nothing is added."""
+    """Return colours (h, w, 3) that tell indices apart; black where nothing is added."""
     largest = int(plane.max())
-    # Steps of the golden ratio keep hues of near indices apart.
+    # Steps of the golden ratio separate the hues of adjacent indices.
     palette = [
         colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.45 + index % 3 * 0.2, 0.95)
         for index in range(largest + 1)
@@ -239,7 +239,7 @@ def _coloured(plane: np.ndarray, idle: np.ndarray) -> np.ndarray:
 
 
 def _heat(bits: np.ndarray, most: float) -> np.ndarray:
-    """Colours (h, w, 3) of bits from 0 to most."""
+    """Return colours (h, w, 3) for bits from 0 to `most`."""
     place = bits / max(most, 1e-9) * (len(_HEAT) - 1)
     channels = [np.interp(place, np.arange(len(_HEAT)), _HEAT[:, channel]) for channel in range(3)]
     return np.stack(channels, -1).astype(np.uint8)

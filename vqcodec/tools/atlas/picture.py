@@ -1,4 +1,4 @@
-"""What a picture uses of the codebooks: its indices, and where its bits went."""
+"""How a picture uses the codebooks: its indices, and where its bits go."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Dissection:
     """A picture, taken apart.
 
     Attributes:
-        name: of the picture.
-        quality: that it was compressed at.
-        size: of the file, in bytes.
+        name: name of the picture.
+        quality: quality that it was compressed at, 0..100.
+        size: size of the file, in bytes.
         pixels: (H, W, 3) uint8.
-        planes: (s, h, w) indices of the stages that the file has.
-        bits: (s, h, w) float32, what each index costs.
-        partial: pixels (H, W, 3) uint8 after each stage, s of them.
+        planes: (s, h, w) indices of the stages in the file.
+        bits: (s, h, w) float32, rate of each index.
+        partial: s pictures (H, W, 3) uint8, one after each stage.
     """
 
     name: str
@@ -35,7 +35,17 @@ class Dissection:
 
 
 def dissect(codec: Codec, name: str, picture: Picture, quality: float) -> Dissection:
-    """Compress a picture and look at what became of it."""
+    """Compress a picture and take the result apart.
+
+    Args:
+        codec: the codec.
+        name: name of the picture.
+        picture: the picture.
+        quality: 0..100.
+
+    Raises:
+        ValueError: quality is outside 0..100.
+    """
     height, width = picture.pixels.shape[:2]
     planes = codec.transform.quantize(codec.transform.latents(picture.pixels), lmbda_of(quality))
     size = len(codec.pack(planes, (width, height), grey=picture.grey))

@@ -11,11 +11,11 @@ from torch import Tensor
 from vqcodec.codec import Codec
 from vqcodec.edit import render_latents
 
-# A codebook may have 65536 codewords; more than these do not help to see what it does.
+# A codebook may have 65536 codewords; showing more than this many does not help.
 MOST_SHOWN = 1024
 NEIGHBOURS = 6
 
-# A codeword is rendered as a block of positions, with average latents between it and the next.
+# A codeword is rendered as a block of positions, with average latents between blocks.
 _BLOCK = 3
 _PITCH = _BLOCK + 2
 
@@ -25,20 +25,20 @@ class Stage:
     """One codebook.
 
     Attributes:
-        number: 1 for the first.
+        number: 1 for the first stage.
         counts: (K,) how often each codeword was chosen on photographs, or `None`.
-        price: (K,) what each codeword costs the encoder, in bits.
-        shown: (n,) the codewords below, most used (or cheapest) first.
-        patches: (n, 2f, 2f, 3) uint8, what they look like where the stages before are average; f is the
+        bits: (K,) rate of each codeword, as the encoder estimates it.
+        shown: (n,) the codewords shown, most used first (or cheapest first, without counts).
+        patches: (n, 2f, 2f, 3) uint8, what they look like where the earlier stages are average; f is the
             downsampling.
-        gain: factor by which the patches differ more from the average than they do in a picture.
-        neighbours: (n, m) the codewords nearest to each.
+        gain: factor by which the differences of the patches from the average are enlarged.
+        neighbours: (n, m) the nearest codewords of each.
         spacing: root mean square distance per channel to the nearest neighbour, median over `shown`.
     """
 
     number: int
     counts: np.ndarray | None
-    price: np.ndarray
+    bits: np.ndarray
     shown: np.ndarray
     patches: np.ndarray
     gain: float
@@ -47,45 +47,45 @@ class Stage:
 
     @property
     def dead(self) -> np.ndarray | None:
-        """The codewords that were never chosen."""
+        """The codewords that were never chosen, or `None` without counts."""
         return None if self.counts is None else np.flatnonzero(self.counts == 0)
 
 
 @torch.inference_mode()
 def examine(codec: Codec, counts: np.ndarray | None = None) -> list[Stage]:
-    """Look at all codebooks of a model.
+    """Examine all codebooks of a model.
 
     Args:
-        codec: with the model.
-        counts: (S, 2, K) from `vqcodec.tools.usage.count_usage`.
+        codec: codec of the model.
+        counts: (S, 2, K) from `vqcodec.tools.usage.count_usage`, or `None`.
     """
     quantizer = codec.model.quantizer
     ground = torch.zeros(codec.config.latent_dim, device=codec.transform.device)
     stages = []
     for number, codebook in enumerate(quantizer.codebooks):
-        price = quantizer.bits[number, 0].cpu().numpy()
+        bits = quantizer.bits[number, 0].cpu().numpy()
         chosen = None if counts is None else counts[number].sum(0)
-        order = np.lexsort((price,) if chosen is None else (price, -chosen))
+        order = np.lexsort((bits,) if chosen is None else (bits, -chosen))
         shown = order[:MOST_SHOWN]
         own = torch.from_numpy(shown.copy()).to(codec.transform.device)
         neighbours, distances = _nearest(own, codebook)
         spacing = float((distances.median() / codebook.shape[1]).sqrt())
         patches, gain = _stretched(_render(codec, codebook[own], ground, number + 1), number > 0)
-        stages.append(Stage(number + 1, chosen, price, shown, patches, gain, neighbours, spacing))
-        share = np.exp2(-price) if chosen is None or not chosen.any() else chosen
+        stages.append(Stage(number + 1, chosen, bits, shown, patches, gain, neighbours, spacing))
+        share = np.exp2(-bits) if chosen is None or not chosen.any() else chosen
         weights = torch.from_numpy((share / share.sum()).astype(np.float32)).to(codec.transform.device)
         ground = ground + weights @ codebook
     return stages
 
 
 def usage_entropy(counts: np.ndarray) -> float:
-    """Entropy of counts (K,) in bits; 0 where there are none."""
+    """Return the entropy of counts (K,) in bits; 0 if all counts are 0."""
     share = counts[counts > 0] / max(counts.sum(), 1)
     return float(-(share * np.log2(share)).sum())
 
 
 def _nearest(own: Tensor, codebook: Tensor) -> tuple[np.ndarray, Tensor]:
-    """Of codewords `own` (n,): the nearest others (n, m), and squared distances (n,) to the very nearest."""
+    """For codewords `own` (n,), return the nearest others (n, m) and the least squared distances (n,)."""
     indices, distances = [], []
     for part in own.split(256):
         squared = torch.cdist(codebook[part], codebook).square()
@@ -97,7 +97,7 @@ def _nearest(own: Tensor, codebook: Tensor) -> tuple[np.ndarray, Tensor]:
 
 
 def _render(codec: Codec, words: Tensor, ground: Tensor, stages: int) -> Tensor:
-    """Patches (n, 2f, 2f, 3), about [-1, 1], around the middle of a block of each codeword on the ground."""
+    """Render a block of each codeword on the ground and return its middle: (n, 2f, 2f, 3), about [-1, 1]."""
     step = codec.config.downsampling
     columns = int(len(words) ** 0.5)
     rows = -(-len(words) // columns)
@@ -113,7 +113,10 @@ def _render(codec: Codec, words: Tensor, ground: Tensor, stages: int) -> Tensor:
 
 
 def _stretched(patches: Tensor, stretch: bool) -> tuple[np.ndarray, float]:
-    """Patches as uint8, their differences from the average colour enlarged to fill the range if wanted."""
+    """Convert patches to uint8; return them and the gain.
+
+    With `stretch`, differences from the average colour are enlarged to fill the range.
+    """
     average = patches.mean((0, 1, 2))
     difference = (patches - average).abs().flatten()
     strong = difference.kthvalue(max(1, int(0.99 * len(difference)))).values

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from reprlib import repr as shown
+from typing import Any, TypeGuard
 
 from torch import Tensor
 
 from bitstream.header import CODEBOOK_SIZES, DOWNSAMPLE_LOG2
 from vqcodec.errors import ModelError
+from vqcodec.extras import missing
 from vqcodec.model import TamingConfig, TamingVQGAN
 from vqcodec.tools.taming.checkpoint import read_state
-from vqcodec.tools.taming.yaml import Node, read_section
 from vqcodec.weights import SkipInitialisation
+
+# Published configurations take about 2 kB.
+MOST_BYTES = 1 << 20
+# Published configurations are nested about 6 levels deep. PyYAML's time grows with the square of the depth.
+_DEEPEST = 32
+# Larger widths and counts are not those of a picture codec; the file format has no larger codebook.
+_LARGEST = 1 << 16
 
 
 def convert(checkpoint: Path, config: Path) -> TamingVQGAN:
@@ -64,22 +73,23 @@ def read_config(path: Path) -> TamingConfig:
 
     Raises:
         ModelError: it cannot be read, or describes something else than a VQGAN for RGB pictures.
+        vqcodec.extras.MissingExtraError: `pyyaml` is not installed.
     """
     try:
-        model = read_section(path.read_text(encoding="utf-8"), "model")
-        params = _mapping(model, "params")
+        params = _mapping(_mapping(_read_yaml(path), "model"), "params")
         if "first_stage_config" in params:
             params = _mapping(_mapping(params, "first_stage_config"), "params")
         network = _mapping(params, "ddconfig")
-        for name, node, wanted in (
-            ("in_channels", network.get("in_channels"), "3"),
-            ("out_ch", network.get("out_ch"), "3"),
-            ("double_z", network.get("double_z", "true"), "false"),
-            ("resamp_with_conv", network.get("resamp_with_conv", "true"), "true"),
-            ("remap", params.get("remap", "null"), "null"),
+        for name, value, wanted in (
+            ("in_channels", network.get("in_channels"), 3),
+            ("out_ch", network.get("out_ch"), 3),
+            ("double_z", network.get("double_z", True), False),
+            ("resamp_with_conv", network.get("resamp_with_conv", True), True),
+            ("remap", params.get("remap"), None),
         ):
-            if str(node).lower() != wanted:
-                raise ValueError(f"{name} is {node}, and only {wanted} can be imported")
+            # The type counts too, since 0 == False.
+            if type(value) is not type(wanted) or value != wanted:
+                raise ValueError(f"{name} is {shown(value)}, and only {wanted} can be imported")
         multipliers = _integers(network, "ch_mult")
         size, codewords = _integer(network, "resolution"), _integer(params, "n_embed")
         if len(multipliers) - 1 not in DOWNSAMPLE_LOG2:
@@ -102,6 +112,42 @@ def read_config(path: Path) -> TamingConfig:
         raise ModelError(f"{path}: {error}") from error
 
 
+def _read_yaml(path: Path) -> object:
+    """Return the content of a YAML file: plain values, lists and dictionaries.
+
+    Raises:
+        ValueError: it is larger than `MOST_BYTES`, no YAML, nested too deeply, or uses aliases or tags of Python
+            objects.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise missing("pyyaml", "import-taming", "'vqcodec[taming]'", cause=error) from error
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"larger than {MOST_BYTES} bytes, which no configuration is")
+    text = data.decode("utf-8")
+    try:
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            # A few lines of aliases of aliases can stand for gigabytes, and no published file has any.
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"alias {shown(event.anchor)} is not accepted")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ValueError(f"nested more than {_DEEPEST} levels deep")
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ValueError(f"{line}{error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        # PyYAML raises these for values that contradict their tag.
+        raise ValueError(f"not understood: {type(error).__name__}") from error
+
+
 def _vqgan_part(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     for prefix in ("", "first_stage_model."):
         if f"{prefix}encoder.conv_in.weight" in state:
@@ -109,22 +155,26 @@ def _vqgan_part(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     raise ModelError(f"{path}: not the checkpoint of a VQGAN: it has no encoder.conv_in.weight")
 
 
-def _mapping(node: dict[str, Node], key: str) -> dict[str, Node]:
-    value = node.get(key)
+def _mapping(node: object, key: str) -> dict[str, Any]:
+    value = node.get(key) if isinstance(node, dict) else None
     if not isinstance(value, dict):
         raise ValueError(f"{key} is {'missing' if value is None else 'no mapping'}")
     return value
 
 
-def _integer(node: dict[str, Node], key: str) -> int:
+def _integer(node: dict[str, Any], key: str) -> int:
     value = node.get(key)
-    if not (isinstance(value, str) and value.isdecimal() and int(value) > 0):
-        raise ValueError(f"{key} is {value}, not a positive integer")
-    return int(value)
+    if not _is_size(value):
+        raise ValueError(f"{key} is {shown(value)}, not an integer from 1 to {_LARGEST}")
+    return value
 
 
-def _integers(node: dict[str, Node], key: str) -> tuple[int, ...]:
+def _integers(node: dict[str, Any], key: str) -> tuple[int, ...]:
     value = node.get(key)
-    if not (isinstance(value, list) and all(part.isdecimal() and int(part) > 0 for part in value)):
-        raise ValueError(f"{key} is {value}, not a list of positive integers")
-    return tuple(int(part) for part in value)
+    if not (isinstance(value, list) and all(map(_is_size, value))):
+        raise ValueError(f"{key} is {shown(value)}, not a list of integers from 1 to {_LARGEST}")
+    return tuple(value)
+
+
+def _is_size(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 < value <= _LARGEST

@@ -1,4 +1,4 @@
-"""Optional packages of the bench, imported where they are used and named clearly where they are missing."""
+"""Optional packages: import them where they are used, and name the pip command where they are missing."""
 
 import importlib
 from types import ModuleType
@@ -7,7 +7,7 @@ from vqcodec.errors import VqcodecError
 
 
 class MissingExtraError(VqcodecError):
-    """A package of an optional extra, or the weights it needs, are not there; a package comes with its pip command."""
+    """A package of an optional extra, or the weights it needs, are missing; for a package, the pip command is named."""
 
 
 def require(module: str, package: str, purpose: str, install: str = "'vqcodec[bench]'") -> ModuleType:
@@ -17,7 +17,7 @@ def require(module: str, package: str, purpose: str, install: str = "'vqcodec[be
         module: import name, such as `matplotlib.pyplot`.
         package: name on the package index, such as `matplotlib`.
         purpose: what needs it, the subject of the message: `the plots`, `codec jxl`.
-        install: what to hand to `pip install`.
+        install: arguments of the `pip install` that the message names; the extra "bench" by default.
 
     Raises:
         MissingExtraError: the module cannot be imported.
@@ -31,6 +31,6 @@ def require(module: str, package: str, purpose: str, install: str = "'vqcodec[be
 def missing(
     package: str, purpose: str, install: str = "'vqcodec[bench]'", cause: ImportError | None = None
 ) -> MissingExtraError:
-    """The error for a package that is not there, for callers that do not look for it by importing it."""
+    """Return the error for a missing package, for callers that import it themselves; arguments as of `require`."""
     why = f" ({str(cause).splitlines()[0]})" if cause and str(cause) else ""
     return MissingExtraError(f"{package}, which {purpose} needs, cannot be used{why}: pip install {install}")
