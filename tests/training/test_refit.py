@@ -14,7 +14,7 @@ from tests.tools.reference import Published
 from tests.tools.test_taming import SMALL, imported
 from vqcodec.codec import Codec
 from vqcodec.entropy.coders import ContextCoder, TableCoder
-from vqcodec.errors import ModelError
+from vqcodec.errors import ModelError, RequestError
 from vqcodec.model import VQGAN, ModelConfig
 from vqcodec.training.commands import train_context_command
 from vqcodec.weights import frequencies, load_model, save_model
@@ -94,6 +94,6 @@ def test_faults_are_one_line(photographs: Path, tmp_path: Path) -> None:
     network = VQGAN(ModelConfig(1, 47, 6, (8, 8, 8), (1, 1, 1), (8, 8, 8), (1, 1, 1)))
     save_model(tmp_path / "prime.safetensors", network, frequencies(np.ones((1, 2, 47))))
     result = CliRunner().invoke(train_context_command, [str(tmp_path / "prime.safetensors"), *arguments])
-    assert result.exit_code == 1
-    assert "47 codewords cannot be split" in result.output
+    assert isinstance(result.exception, RequestError)
+    assert "47 codewords cannot be split" in str(result.exception)
     assert not (tmp_path / "out.safetensors").exists()

@@ -59,6 +59,11 @@ def crops() -> CropSampler:
     return CropSampler(pictures_below(DATA))
 
 
+def logged_steps(run: Path) -> list[int]:
+    with (run / "metrics.csv").open() as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
 def test_a_resumed_run_equals_one_that_went_through(crops, tmp_path):
     through = Trainer(RECIPE, crops, None, tmp_path / "through")
     through.run()
@@ -172,8 +177,48 @@ def test_the_log_of_a_resumed_run_has_every_step_once(crops, tmp_path, monkeypat
     trainer.run()
     (tmp_path / "checkpoint.pt").write_bytes(checkpoint)
     Trainer(RECIPE, crops, None, tmp_path).run()
-    with (tmp_path / "metrics.csv").open() as file:
-        assert [int(row["step"]) for row in csv.DictReader(file)] == [3, 6, 9, 12]
+    assert logged_steps(tmp_path) == [3, 6, 9, 12]
+
+
+@pytest.mark.parametrize("stop_at", [None, 4])
+def test_the_last_steps_are_logged_when_the_recipe_is_finished(crops, tmp_path, stop_at):
+    """They are fewer than a row takes. A run that was stopped leaves its own to the one that resumes it."""
+    recipe = replace(RECIPE, phases=(replace(RECIPE.phases[0], steps=5),))
+    if stop_at:
+        trainer = Trainer(recipe, crops, None, tmp_path)
+        step = trainer.train_step
+
+        def last_step() -> None:
+            step()
+            trainer.stopping = trainer.step == stop_at
+
+        trainer.train_step = last_step
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run()
+        assert not (tmp_path / "metrics.csv").exists()
+    Trainer(recipe, crops, None, tmp_path).run()
+    assert logged_steps(tmp_path) == [5]
+    # Neither a run without steps nor more phases write them again.
+    Trainer(recipe, crops, None, tmp_path).run()
+    assert logged_steps(tmp_path) == [5]
+    Trainer(replace(recipe, phases=(*recipe.phases, RECIPE.phases[1])), crops, None, tmp_path).run()
+    assert logged_steps(tmp_path) == [5, 8]
+
+
+def test_a_checkpoint_knows_its_recipe(crops, tmp_path):
+    recipe = replace(RECIPE, phases=RECIPE.phases[:1])
+    first = Trainer(recipe, crops, None, tmp_path)
+    first.run()
+    assert first.finished
+    assert not first.recipe_changed
+    again = Trainer(recipe, crops, None, tmp_path)
+    assert again.finished
+    assert not again.recipe_changed
+    extended = Trainer(RECIPE, crops, None, tmp_path)
+    assert extended.step == 3
+    assert extended.recipe_changed
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: not the model of the recipe"):
+        Trainer(replace(RECIPE, model=replace(SMALL, stages=2)), crops, None, tmp_path)
 
 
 def test_validation_measures_whole_photographs(crops, tmp_path):
@@ -196,13 +241,41 @@ def test_shipped_recipes_load(path):
     assert all(phase.crop % 16 == 0 for phase in config.phases)
 
 
-def test_a_recipe_with_a_misspelt_field_is_refused_by_name(tmp_path):
-    values = json.loads((RECIPES / "photo.json").read_text())
+def misspelt(values):
     values["phases"][0]["stepz"] = 3
+
+
+def unknown_loss(values):
+    values["phases"][1]["losses"] = {"charbonier": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (misspelt, "phase 1: unknown field 'stepz', known are name, steps, crop, "),
+        (unknown_loss, "phase 2: unknown losses ['charbonier'], known are l1, mse, coarse, lattice, "),
+        (lambda values: values.pop("model"), "missing field 'model'"),
+        (lambda values: values["model"].pop("stages"), "model: missing field 'stages'"),
+        (lambda values: values["phases"][2].pop("steps"), "phase 3: missing field 'steps'"),
+        (lambda values: values.update(phases=["l1"]), 'phase 1: not an object of fields: "l1"'),
+    ],
+)
+def test_a_faulty_recipe_is_refused_by_field(tmp_path, change, message):
+    values = json.loads((RECIPES / "photo.json").read_text())
+    change(values)
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(values))
-    with pytest.raises(ValueError, match=r"recipe\.json: not a training recipe: .*stepz"):
+    with pytest.raises(ValueError) as caught:
         TrainConfig.load(path)
+    assert str(caught.value).startswith(f"{path}: not a training recipe: {message}")
+
+
+def test_a_recipe_that_is_not_json_is_refused_by_line(tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text('{\n  "model": {},\n  "phases" []\n}\n')
+    with pytest.raises(ValueError) as caught:
+        TrainConfig.load(path)
+    assert str(caught.value) == f"{path}: not JSON: Expecting ':' delimiter (line 3, column 12)"
 
 
 @pytest.mark.parametrize("period", [4, 8, 16])

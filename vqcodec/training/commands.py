@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from vqcodec.errors import RequestError, WriteError
+from vqcodec.extras import missing
 from vqcodec.image.find import pictures_below
 from vqcodec.training.config import TrainConfig
 from vqcodec.training.data import CropSampler
 from vqcodec.weights import load_model
+
+if TYPE_CHECKING:
+    from vqcodec.training.trainer import Trainer
 
 RECIPE = Path(__file__).parent / "recipes" / "photo.json"
 # Of a folder without separate validation photographs, this share is held out, up to a number.
@@ -72,6 +79,7 @@ def train_command(
     Stop it with Ctrl-C and continue with the same command: the run folder holds everything.
     """
     with _faults():
+        from vqcodec.training import distributed
         from vqcodec.training.trainer import Trainer
         from vqcodec.training.validation import Validator
 
@@ -84,7 +92,22 @@ def train_command(
         crops = CropSampler(photographs)
         counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= config.model.stages]
         validator = Validator(validation, stages=counts) if validation else None
-        Trainer(config, crops, validator, out, start).run()
+        trainer = Trainer(config, crops, validator, out, start)
+        if distributed.rank() == 0:
+            for remark in _remarks(trainer, len(photographs)):
+                click.echo(remark, err=True)
+        trainer.run()
+
+
+def _remarks(trainer: Trainer, photographs: int) -> Iterator[str]:
+    """What the user of a run might not expect, one line each."""
+    if trainer.recipe_changed:
+        yield f"{trainer.out}: the recipe has changed; the run continues from step {trainer.step} with the new one"
+    if trainer.finished:
+        yield f"{trainer.out}: finished, all {trainer.config.steps} steps of the recipe are done"
+    elif trainer.validator is None:
+        enough = math.ceil(1 / HELD_OUT_SHARE)
+        yield f"no validation: {photographs} photographs are too few to hold some out ({enough} are enough), see --val"
 
 
 @click.command("release")
@@ -149,11 +172,20 @@ def hold_out(photographs: Sequence[Path]) -> tuple[Sequence[Path], Sequence[Path
 
 @contextmanager
 def _faults() -> Iterator[None]:
+    """Turn errors that a user can cause into those that the command line prints as one line."""
     try:
         yield
     except ImportError as error:
-        raise click.ClickException(
-            f"training needs more packages: pip install 'vqcodec[train]' ({error})"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+        name = error.name or "a package"
+        raise missing(name, "training", "'vqcodec[train]'", cause=error) from error
+    except (FileNotFoundError, ValueError) as error:
+        raise RequestError(_in_words(error)) from error
+    except OSError as error:
+        # Photographs have their own error: what is left is the run folder or the model file.
+        raise WriteError(_in_words(error)) from error
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ class Phase:
 
     def __post_init__(self) -> None:
         if unknown := set(self.losses) - set(LOSSES):
-            raise ValueError(f"unknown losses {sorted(unknown)}")
+            raise ValueError(f"unknown losses {sorted(unknown)}, known are {', '.join(LOSSES)}")
 
     @property
     def looks_at_features(self) -> bool:
@@ -107,18 +109,53 @@ class TrainConfig:
 
     @classmethod
     def load(cls, path: Path) -> TrainConfig:
-        """Read a recipe. Raises `ValueError` that names the file and the unknown or missing field."""
+        """Read a recipe.
+
+        Raises:
+            ValueError: the file is not JSON, or a field is unknown, missing or wrong; the message names both.
+        """
         try:
-            values = json.loads(path.read_text())
-            model = ModelConfig.from_fields(values.pop("model"))
-            phases = tuple(_known(Phase, phase) for phase in values.pop("phases"))
-            return _known(cls, values | {"model": model, "phases": phases})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not JSON: {error}") from error
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise ValueError(f"{path}: not JSON: {error.msg} ({where})") from error
+        try:
+            _check_fields(cls, values)
+            with _within("model"):
+                _check_fields(ModelConfig, values["model"], all_needed=True)
+                model = ModelConfig.from_fields(values["model"])
+            phases = []
+            for number, phase in enumerate(values["phases"], start=1):
+                with _within(f"phase {number}"):
+                    _check_fields(Phase, phase)
+                    phases.append(Phase(**phase))
+            return cls(**values | {"model": model, "phases": tuple(phases)})
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a training recipe: {error}") from error
 
 
-def _known(kind: type, values: dict[str, Any]) -> Any:
-    unknown = set(values) - {one.name for one in fields(kind)}
-    if unknown:
-        raise ValueError(f"unknown {kind.__name__} fields {sorted(unknown)}")
-    return kind(**values)
+@contextmanager
+def _within(part: str) -> Iterator[None]:
+    """Name the part of the recipe that an error is in."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{part}: {error}") from error
+
+
+def _check_fields(kind: type, values: Any, all_needed: bool = False) -> None:
+    """Raise `ValueError` unless `values` has the fields of a dataclass, and no others; defaults need not be there."""
+    if not isinstance(values, dict):
+        raise ValueError(f"not an object of fields: {json.dumps(values)[:40]}")
+    known = fields(kind)
+    if unknown := sorted(set(values) - {one.name for one in known}):
+        raise ValueError(f"{_named('unknown', unknown)}, known are {', '.join(one.name for one in known)}")
+    needed = [one.name for one in known if all_needed or one.default is one.default_factory is MISSING]
+    if missing := [name for name in needed if name not in values]:
+        raise ValueError(_named("missing", missing))
+
+
+def _named(fault: str, names: list[str]) -> str:
+    return f"{fault} field{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"

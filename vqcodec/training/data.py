@@ -11,13 +11,24 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from vqcodec.errors import ImageError
+
 
 def load_rgb(path: Path, max_side: int | None = None) -> Image.Image:
-    """Read a photograph as RGB, reduced so that its longer side is at most `max_side` pixels."""
-    with Image.open(path) as image:
-        image = image.convert("RGB")
-        if max_side and max(image.size) > max_side:
-            image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    """Read a photograph as RGB, reduced so that its longer side is at most `max_side` pixels.
+
+    Raises:
+        ImageError: the file cannot be read, or is not a picture; the message names it.
+    """
+    try:
+        with Image.open(path) as file:
+            image = file.convert("RGB")
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{path}: not a picture in a format that Pillow reads") from None
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from error
+    if max_side and max(image.size) > max_side:
+        image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     return image
 
 

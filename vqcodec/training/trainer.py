@@ -44,8 +44,9 @@ class Trainer:
     Started by `torchrun`, several processes share the batches: gradients and codeword statistics are those of all
     crops together. The first process logs, validates and saves.
 
-    A run folder holds `checkpoint.pt` (everything that the next step depends on), `metrics.csv` and
-    `validation.csv`, and from the first adversarial phase on `fidelity.pt`, the averaged weights from before it.
+    A run folder holds `checkpoint.pt` (everything that the next step depends on), `metrics.csv` (a row every
+    `LOG_EVERY` steps, and one for the rest when the recipe is finished), `validation.csv`, and from the first
+    adversarial phase on `fidelity.pt`, the averaged weights from before it.
 
     Args:
         config: the recipe.
@@ -54,6 +55,12 @@ class Trainer:
         out: run folder; resumed if it holds a checkpoint.
         start: model file that a new run continues from, at the step that it was released at. What model files do
             not hold (state of the optimisers, discriminator) starts anew. The recipe's model may have more blocks.
+
+    Attributes:
+        recipe_changed: whether the checkpoint in `out` was written under another recipe.
+
+    Raises:
+        ValueError: the checkpoint, or the model file, is not of the recipe's model.
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class Trainer:
         self.forward = ForwardPass(self.model, self.learner, self.generator)
         self.log = TrainingLog(config.model.stages, config.model.codebook_size, self.device)
         self.stopping = False
+        self.recipe_changed = False
         out.mkdir(parents=True, exist_ok=True)
         if (out / "checkpoint.pt").exists():
             self.load_state_dict(torch.load(out / "checkpoint.pt", self.device, weights_only=True))
@@ -235,6 +243,11 @@ class Trainer:
 
     # --- the run --------------------------------------------------------------------------------------
 
+    @property
+    def finished(self) -> bool:
+        """Whether all steps of the recipe are done."""
+        return self.step >= self.config.steps
+
     def run(self) -> None:
         """Train to the end of the recipe. An interrupt or a termination signal ends it after the step at hand."""
         first = distributed.rank() == 0
@@ -242,7 +255,7 @@ class Trainer:
         bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=None if first else True)
         clock = time.monotonic()
         try:
-            while self.step < self.config.steps and not self.stop_together():
+            while not self.finished and not self.stop_together():
                 self.train_step()
                 now = time.monotonic()
                 self.seconds += now - clock
@@ -255,6 +268,9 @@ class Trainer:
                 if first and self.validator and self.step % self.config.validate_every == 0:
                     self.validate(self.validator)
                     clock = time.monotonic()
+            # A run that was stopped keeps its unwritten steps in the checkpoint, for the row that follows.
+            if self.finished and self.log.window:
+                self.write_log(bar)
         finally:
             bar.close()
             for kind, handler in handlers.items():
@@ -309,6 +325,10 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        own = self.config.to_dict()
+        if state["config"]["model"] != own["model"]:
+            raise ValueError(f"{self.out / 'checkpoint.pt'}: not the model of the recipe")
+        self.recipe_changed = state["config"] != own
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
