@@ -13,6 +13,8 @@ ALPHA = b"A"
 ICC = b"i"
 EXIF = b"e"
 XMP = b"x"
+NAMES = {ICC: "ICC profile", EXIF: "EXIF", XMP: "XMP", ALPHA: "alpha", PAYLOAD: "payload"}
+"""What each known chunk holds, by its tag. Readers skip or refuse all others."""
 
 MAX_CHUNKS = 256
 MAX_LENGTH = (1 << 32) - 1

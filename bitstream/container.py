@@ -20,8 +20,6 @@ from .tiles import TileStream
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_KNOWN = {chunks.ICC, chunks.EXIF, chunks.XMP, chunks.ALPHA, chunks.PAYLOAD}
-
 
 def write(
     header: Header,
@@ -180,7 +178,7 @@ def _fault(chunk: Chunk) -> str:
 def _container(header: Header, parts: list[Chunk], damaged: list[str]) -> Container:
     bodies: dict[bytes, memoryview] = {}
     for chunk in parts:
-        if chunk.tag not in _KNOWN:
+        if chunk.tag not in chunks.NAMES:
             if chunk.critical:
                 raise UnknownCriticalChunk(f"chunk {chunk.name} is critical, and not known here")
         elif chunk.tag in bodies:

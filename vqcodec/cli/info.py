@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import bitstream
+from bitstream.chunks import NAMES
 from vqcodec.cli.console import CORRUPT
 from vqcodec.errors import ImageError
-
-_CHUNKS = {"i": "ICC profile", "e": "EXIF", "x": "XMP", "A": "alpha", "P": "payload"}
 
 
 def describe_files(names: Sequence[str], as_json: bool) -> int:
@@ -41,7 +40,7 @@ def describe_files(names: Sequence[str], as_json: bool) -> int:
 def in_words(name: str, found: dict[str, Any]) -> str:
     """Describe a file in a few lines, given its name and the result of `bitstream.info`."""
     chunks = ", ".join(
-        f"{_CHUNKS.get(chunk['tag'], 'chunk ' + chunk['tag'])} {chunk['bytes']:,}"
+        f"{NAMES.get(chunk['tag'].encode(), 'chunk ' + chunk['tag'])} {chunk['bytes']:,}"
         for chunk in found["chunks"]
     )
     tiles = f"{found['tiles']} tile{'s' * (found['tiles'] > 1)} of {found['tile_size']}x{found['tile_size']}"
