@@ -101,6 +101,8 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
     )
     assert result.exit_code == 0, result.output
     out = folder / "results"
+    printed = [Path(line) for line in result.output.splitlines() if line.startswith("results")]
+    assert sorted(printed) == sorted(path.relative_to(folder) for path in out.iterdir())
     with (out / "rows.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 8
@@ -124,6 +126,9 @@ def test_a_run_is_written_continued_and_measured_again_where_it_must(
     assert [(mean["codec"], mean["quality"]) for mean in means][:2] == [("blocks", "1"), ("blocks", "2")]
     sizes = [float(row["bpp"]) for row in rows if row["codec"] == "blocks" and float(row["quality"]) == 1]
     assert float(means[0]["bpp"]) == pytest.approx(sum(sizes) / 2, abs=1e-5)
+    header, first = re.findall("^(?:codec|blocks) .*", result.output, re.MULTILINE)[:2]
+    assert header.split() == ["codec", "quality", "bpp", "psnr", "kid"]
+    assert first.split()[:3] == ["blocks", "1", f"{float(means[0]['bpp']):.4f}"]
     assert curve["metrics"]["kid"] == "KID of 64x64 patches (AlexNet of ST-LPIPS)"
     assert float(means[0][curve["metrics"]["kid"]]) == pytest.approx(curve["results"]["kid"][0], rel=1e-5)
 

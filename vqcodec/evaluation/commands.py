@@ -14,8 +14,8 @@ from vqcodec.evaluation.comparison import BESIDE_PICTURES, ComparisonTask, compa
 from vqcodec.evaluation.metrics import DEFAULT_METRICS, METRICS
 from vqcodec.evaluation.originals import Original, find_originals, read_image
 from vqcodec.evaluation.report.report import comparison_page, write_all
-from vqcodec.evaluation.results import read_curve
-from vqcodec.evaluation.run import evaluate
+from vqcodec.evaluation.results import means_table, read_curve
+from vqcodec.evaluation.run import evaluate, files_written
 from vqcodec.runtime.threads import usable_cores
 
 
@@ -140,8 +140,9 @@ def evaluate_command(
 ) -> None:
     """Measure codecs on the pictures in folders: rate against distortion, perceptual distance and realism.
 
-    Every picture goes through every codec at a sweep of qualities; rate is that of the whole file. To
-    continue an interrupted run, repeat the same command.
+    Every picture goes through every codec at a sweep of qualities; rate is that of the whole file. Prints the
+    means, and the files written. To continue an interrupted run, repeat the same command. After a change of the
+    code of a metric, use another --out.
     """
     originals = find_originals(places)
     shown = [_called(name, originals) for name in show] or spread(originals, pictures)
@@ -161,7 +162,9 @@ def evaluate_command(
             raise
         names = ", ".join(sorted({original.name.partition("/")[0] for original in originals})[:3])
         title = f"{names}, {len(originals)} picture{'s' if len(originals) > 1 else ''}"
-        for path in write_all(curves + published, comparisons, title, out):
+        pages = write_all(curves + published, comparisons, title, out)
+        click.echo(means_table(curves))
+        for path in [*files_written(curves, out), *pages]:
             click.echo(path)
 
 

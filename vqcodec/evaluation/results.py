@@ -256,6 +256,22 @@ def write_means(curves: Iterable[Curve], path: Path) -> None:
                 writer.writerow([curve.name, f"{point.quality:g}", f"{point.bpp:.6f}", *values])
 
 
+def means_table(curves: Iterable[Curve]) -> str:
+    """Return the measured curves as a table for a terminal, one line per codec and quality, in short."""
+    curves = [curve for curve in curves if not curve.published]
+    names = [name for name in METRICS if any(curve.values(name) for curve in curves)]
+    lines = [["codec", "quality", "bpp", *names]]
+    for curve in curves:
+        for point in curve.points:
+            values = [f"{point.metrics[name]:#.4g}" if name in point.metrics else "" for name in names]
+            lines.append([curve.name, f"{point.quality:g}", f"{point.bpp:.4f}", *values])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    )
+
+
 def read_curve(path: Path) -> Curve:
     """Read a published curve from a JSON file in CompressAI's result schema.
 

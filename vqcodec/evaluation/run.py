@@ -58,7 +58,8 @@ def evaluate(
     The folder gets `rows.csv` (one line per picture, codec and quality), `means.csv` (one line per codec and
     quality), one JSON file per codec with its mean curve in CompressAI's schema, and `run.json` with the
     machine, the versions and the command. Lines of an earlier run into the same folder are reused if picture,
-    codec settings and metrics are the same.
+    codec settings and names of the metrics are the same. They do not know the code of a metric: after a change
+    of it, use another folder.
 
     Args:
         originals: pictures.
@@ -121,7 +122,7 @@ def evaluate(
     if patches:
         curves = [_with_realism(curve, originals, patches) for curve in curves]
     for curve in curves:
-        write_curve(curve, out / f"{_file_name(curve.name)}.json")
+        write_curve(curve, _curve_file(out, curve))
     write_means(curves, out / "means.csv")
     if todo:
         seconds = f"{time.monotonic() - started:.0f}, of {len(todo)} files out of {len(tasks)}"
@@ -129,6 +130,18 @@ def evaluate(
         more = {"processes": str(workers), "seconds": seconds, "ST-LPIPS trunks": dtype}
         write_environment(out / "run.json", more)
     return curves
+
+
+def files_written(curves: Sequence[Curve], out: Path) -> list[Path]:
+    """Return the files of a run of `evaluate`, and the folder of patch features if it has one.
+
+    Args:
+        curves: what `evaluate` returned.
+        out: folder of the run.
+    """
+    files = [out / "rows.csv", out / "means.csv", *(_curve_file(out, curve) for curve in curves)]
+    files.append(out / "run.json")
+    return files + [folder for folder in [out / "patches"] if folder.exists()]
 
 
 def _is_done(task: Task, codec: BenchCodec, row: Row | None) -> bool:
@@ -195,6 +208,10 @@ def _save(path: Path, features: np.ndarray) -> None:
 def _patch_file(folder: Path, original: Original, codec: str | None = None, quality: float = 0) -> Path:
     suffix = "" if codec is None else f"-{_file_name(codec)}-{quality:g}"
     return folder / f"{original.pixels:08x}{suffix}.npy"
+
+
+def _curve_file(out: Path, curve: Curve) -> Path:
+    return out / f"{_file_name(curve.name)}.json"
 
 
 def _file_name(codec: str) -> str:
