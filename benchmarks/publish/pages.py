@@ -135,7 +135,7 @@ def earlier_speed_sentence(_: Sequence[Curve]) -> str:
         int(_rows(folder / "rates.csv")[0]["billion products per second"]) for folder in (earlier, SPEED)
     ]
     return (
-        f"On a machine with {rates[0] / rates[1]:.1f} times as many products per second, with earlier weights: "
+        f"On a machine with {rates[0] / rates[1]:.1f} times the multiply throughput, with earlier weights: "
         f"{row['compress, megapixels per second']} and {row['decompress, megapixels per second']} MP/s "
         "([`speed-earlier`](benchmarks/results/speed-earlier)).\n"
     )
@@ -148,7 +148,7 @@ def savings_table(_: Sequence[Curve]) -> str:
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     pairs = dict.fromkeys((row["images"], row["what"]) for row in rows)
     cells = [[*pair, *(f"{saved[(*pair, metric)]:.0%}" for metric in metrics)] for pair in pairs]
-    return _markdown(["pictures", "what", *(METRICS[metric].label for metric in metrics)], cells)
+    return _markdown(["images", "what", *(METRICS[metric].label for metric in metrics)], cells)
 
 
 def choices_table(_: Sequence[Curve]) -> str:
@@ -201,7 +201,7 @@ def training_sentence(_: Sequence[Curve]) -> str:
     last = sum(hours for name, _, hours in phases if name.startswith("adversarial"))
     return (
         f"These weights saw {hours:.1f} hours of training on two CPU cores, the last {last:.1f} of them adversarial; "
-        "training goes on.\n"
+        "training continues.\n"
     )
 
 
@@ -218,7 +218,7 @@ def flatness_sentence(_: Sequence[Curve]) -> str:
 
 
 def grid_table(_: Sequence[Curve]) -> str:
-    """A Markdown table of how much repeats in decoded pictures, at steps of the generator and beside them."""
+    """A Markdown table of how much repeats in decoded images, at steps of the generator and beside them."""
     rows = _rows(RESULTS / "grid.csv")
     periods = [name for name in rows[0] if name.isdigit()]
     cells = [

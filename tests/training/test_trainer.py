@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,6 +240,13 @@ def test_shipped_recipes_load(path):
     config = TrainConfig.load(path)
     assert config.steps == sum(phase.steps for phase in config.phases)
     assert all(phase.crop % 16 == 0 for phase in config.phases)
+
+
+def test_the_recipe_of_the_readme_loads(tmp_path):
+    readme = RECIPES.parents[2] / "README.md"
+    path = tmp_path / "small.json"
+    path.write_text(re.search(r"```json\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)[1])
+    assert TrainConfig.load(path).steps == 420
 
 
 def misspelt(values):
