@@ -3,7 +3,7 @@
     python tests/vectors/make_vectors.py
 
 The tests read the committed files, never this script's output: run it to add a vector, and commit only what
-is new. A valid file that changes is a change of the format.
+is new. A valid file that changes means a change to the format.
 
 `valid/NAME.npz` holds `planes` (stages, rows, columns), `tables` (stages, codebook size), and, where the file
 has them, `alpha`, `icc`, `exif` and `xmp`. Each index is one symbol, row by row over its tile, coded with the
