@@ -89,7 +89,7 @@ def train_command(
             photographs, validation = hold_out(photographs)
         else:
             validation = pictures_below(val)
-        crops = CropSampler(photographs)
+        crops = CropSampler(photographs, device=distributed.join())
         counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= config.model.stages]
         validator = Validator(validation, stages=counts) if validation else None
         trainer = Trainer(config, crops, validator, out, start)

@@ -191,17 +191,19 @@ def index_pool(
     count: int,
     seed: int = 0,
 ) -> Tensor:
-    """Index planes (count, S, 256/f, 256/f) of random crops at random lambdas, in the smallest integers.
+    """Index planes (count, S, e/f, e/f) of random crops at random lambdas, in the smallest integers.
 
     Args:
         model: the network.
-        crops: source of 256 x 256 crops.
+        crops: source of crops of e x e pixels, where e is 256, or less if no photograph is that large.
         lmbdas: least and largest, drawn log-uniformly, and none for every eighth crop; or none at all.
         count: number of crops.
         seed: of crops and lambdas.
     """
     rng = np.random.default_rng(seed)
     dtype = torch.int16 if model.config.codebook_size <= 1 << 15 else torch.int32
+    step = model.config.downsampling
+    edge = min(256, crops.largest_crop) // step * step
     planes = []
     for start in tqdm(range(0, count, 8), desc="encoding crops", unit="batch", disable=None):
         size = min(8, count - start)
@@ -210,7 +212,7 @@ def index_pool(
             drawn = np.exp(rng.uniform(np.log(lmbdas[0]), np.log(lmbdas[1]), size)) * (
                 rng.random(size) >= 0.125
             )
-        pictures = crops.batch(rng, size, 256)
+        pictures = crops.batch(rng, size, edge)
         planes.append(index_planes(model, pictures, torch.from_numpy(drawn).float()).to(dtype))
     return torch.cat(planes)
 

@@ -1,0 +1,78 @@
+"""Crops: of the photographs, at several scales, mirrored or not, the same for the same draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vqcodec.errors import ImageError
+from vqcodec.training.data import CropSampler, reductions
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    """Red rises to the right, green downwards, blue is the width in tens of pixels."""
+    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.stack([x, y, np.full_like(x, width / 10)], 2).round().astype(np.uint8))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for width, height in ((1800, 1200), (500, 300), (95, 400)):
+        gradient(width, height).save(tmp_path / f"{width}.png")
+    return tmp_path
+
+
+def test_crops_are_cut_from_the_photographs_at_their_scales(folder: Path) -> None:
+    sampler = CropSampler(sorted(folder.glob("*.png")))
+    crops = sampler.batch(np.random.default_rng(0), 300, 64)
+    assert crops.shape == (300, 3, 64, 64)
+    assert crops.dtype == torch.float32
+    pixels = (crops + 1) * 127.5
+    # The one with a side of 95 pixels is left out, and the larger one is drawn more often.
+    widths = 10 * pixels[:, 2].mean((1, 2)).round()
+    assert set(widths.tolist()) == {500.0, 1800.0}
+    assert 0.7 < (widths == 1800).float().mean() < 0.99
+    # Green rises by 255 over the height: how fast tells the scale.
+    heights = 63 * 255 / (pixels[:, 1, -1] - pixels[:, 1, 0]).mean(1)
+    for width, height in ((1800, 1200), (500, 300)):
+        found = height / heights[widths == width]
+        expected = torch.tensor(reductions(width, height))
+        nearest = (found[:, None] - expected).abs().min(1)
+        assert nearest.values.max() < 0.1
+        assert set(nearest.indices.tolist()) == set(range(len(expected)))
+    mirrored = (pixels[:, 0, :, -1] < pixels[:, 0, :, 0]).float().mean()
+    assert 0.4 < mirrored < 0.6
+
+
+def test_large_photographs_are_seen_down_to_a_third_of_a_megapixel() -> None:
+    factors = reductions(4000, 3000)
+    assert factors == sorted(factors)
+    assert factors[0] > 1
+    assert 0.3 < 12 / factors[-1] ** 2 < 0.7
+
+
+def test_the_draws_decide(folder: Path) -> None:
+    sampler = CropSampler(sorted(folder.glob("*.png")))
+    one, same, other = (sampler.batch(np.random.default_rng(seed), 4, 48) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_crops_larger_than_the_photographs_are_refused(folder: Path) -> None:
+    sampler = CropSampler([folder / "500.png"])
+    assert sampler.largest_crop == 300
+    assert sampler.batch(np.random.default_rng(0), 2, 300).shape == (2, 3, 300, 300)
+    with pytest.raises(ValueError, match="no photograph has sides of 304 pixels"):
+        sampler.batch(np.random.default_rng(0), 2, 304)
+    with pytest.raises(ValueError, match="no usable photographs"):
+        CropSampler([folder / "95.png"])
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no")
+    with pytest.raises(ImageError, match=r"text\.png: not a picture"):
+        CropSampler([tmp_path / "text.png"])
