@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 import bitstream
-from vqcodec.errors import LossWarning
+from vqcodec.errors import LossWarning, caller
 from vqcodec.image import metadata as meta
 
 if TYPE_CHECKING:
@@ -164,21 +164,19 @@ def _own_options(given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         # 0 is a colour, too.
         if name in _NOT_DONE and (value or (name == "transparency" and value is not None)):
-            _warn(f"{name} is ignored: {_NOT_DONE[name]}")
+            text = f"{name} is ignored: {_NOT_DONE[name]}"
         elif name not in _SAVE_OPTIONS | _OF_OTHERS | _NOT_DONE.keys():
             near = difflib.get_close_matches(name, _SAVE_OPTIONS, 1)
-            _warn(f"{name} is ignored: no such option" + (f", did you mean {near[0]}?" if near else ""))
+            text = f"{name} is ignored: no such option" + (f", did you mean {near[0]}?" if near else "")
+        else:
+            continue
+        warnings.warn(text, LossWarning, stacklevel=caller())
     # `None` asks for the default, except that it takes metadata away, as in Pillow's own formats.
     kept = {name: value for name, value in given.items() if name in _SAVE_OPTIONS}
     for name in ("quality", "bpp", "size"):
         if kept.get(name, 0) is None:
             del kept[name]
     return kept
-
-
-def _warn(text: str) -> None:
-    # The caller of `Image.save`.
-    warnings.warn(text, LossWarning, stacklevel=5)
 
 
 def _codec(model: str | os.PathLike | None) -> Codec:

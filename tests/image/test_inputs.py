@@ -384,6 +384,7 @@ REQUESTS = [
     ({"size": 600.5}, r"size 600\.5 is not a whole number of bytes"),
     ({"size": "600"}, "size '600' is not a whole number of bytes"),
     ({"size": float("inf")}, "size inf is not a whole number of bytes"),
+    ({"metadata": {"icc": b""}}, r"metadata is dict: use bitstream\.Metadata"),
     ({"bpp": 0.1, "size": 600}, "bpp and size exclude each other"),
 ]
 

@@ -21,6 +21,7 @@ from vqcodec.image import metadata as meta
 from vqcodec.image.label import Label, label_of, labelled
 from vqcodec.image.picture import read
 from vqcodec.image.save import write_image
+from vqcodec.image.software import with_software
 from vqcodec.image.xmp import DIGITAL_SOURCE_TYPE, without_label
 
 LABEL = Label("53be162d", 1.0, 0.125)
@@ -43,7 +44,7 @@ def codec() -> Codec:
 
 def written(image: Image.Image, kind: str, label: Label | None = LABEL) -> Image.Image:
     file = io.BytesIO()
-    write_image(image, file, kind, label)
+    write_image(image, file, kind, label=label)
     return Image.open(file)
 
 
@@ -122,7 +123,7 @@ def test_in_jpeg_the_label_goes_before_xmp_that_is_too_long_with_it(photo: Image
 
 
 def test_in_jpeg_exif_that_is_almost_too_long_is_kept(photo: Image.Image) -> None:
-    exif = meta.with_software(None, "x").replace(struct.pack("<H", 0x0131), struct.pack("<H", 0x0132))
+    exif = with_software(None, "x").replace(struct.pack("<H", 0x0131), struct.pack("<H", 0x0132))
     exif += bytes(65490 - len(exif))
     image = written(with_info(photo, exif=b"Exif\0\0" + exif), "JPEG")
     assert meta.as_exif(image.info["exif"]) == exif
@@ -195,7 +196,7 @@ def test_after_ten_generations_there_is_one_label(
     for _ in range(10):
         label = Label.of(data, 1.0)
         with path.open("wb") as file:
-            write_image(codec.decompress(data), file, kind, label)
+            write_image(codec.decompress(data), file, kind, label=label)
         with Image.open(path) as image:
             found = labels(image.info["xmp"])
             assert [said["Bpp"] for said in found] == [f"{label.bpp:.4g}"]
@@ -206,4 +207,4 @@ def test_after_ten_generations_there_is_one_label(
         data = codec.compress(picture, 10)
     assert len(set(seen)) == 1
     if kind != "TIFF":
-        assert seen[0] == meta.with_software(exif, SOFTWARE)
+        assert seen[0] == with_software(exif, SOFTWARE)

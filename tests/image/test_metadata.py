@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from PIL import Image
 
@@ -90,33 +88,3 @@ def test_directories_that_point_anywhere_are_no_fault() -> None:
             damaged = exif[:offset] + value + exif[offset + 4 :]
             meta.orientation(Metadata(exif=damaged))
             meta.upright(Metadata(exif=damaged))
-
-
-@pytest.mark.parametrize("order", "<>")
-def test_the_program_is_added_where_none_is_named(order: str) -> None:
-    # By an artist instead of a program.
-    before = camera_exif(6, order=order).replace(
-        struct.pack(order + "HH", 0x0131, 2), struct.pack(order + "HH", 0x013B, 2)
-    )
-    after = meta.with_software(before, "vqcodec 0.1.0")
-    assert tags(after) == tags(before) | {0x0131: "vqcodec 0.1.0"}
-    # All that offsets may point to stays in its place.
-    assert after[8 : len(before)] == before[8:]
-    assert meta.orientation(Metadata(exif=after)) == 6
-    assert meta.with_software(after, "other") == after
-    upright = meta.upright(Metadata(exif=after)).exif
-    assert tags(upright) == {tag: value for tag, value in tags(after).items() if tag != 0x0112}
-
-
-def test_the_program_that_is_named_stays() -> None:
-    assert meta.with_software(camera_exif(6), "vqcodec 0.1.0") == camera_exif(6)
-
-
-@pytest.mark.parametrize("name", ["v", "abc", "abcd", "vqcodec 0.1.0"])
-def test_exif_can_begin_with_the_program(name: str) -> None:
-    assert tags(meta.with_software(None, name)) == {0x0131: name}
-
-
-@pytest.mark.parametrize("exif", [b"", b"no TIFF", b"II*\0\xff\xff\0\0", camera_exif(6)[:20]])
-def test_exif_that_is_damaged_gets_no_program(exif: bytes) -> None:
-    assert meta.with_software(exif, "vqcodec 0.1.0") == exif

@@ -14,6 +14,11 @@ RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 OF_IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
+
+def packet_of(inside: str) -> bytes:
+    return f"<rdf:RDF xmlns:rdf='{RDF}'>{inside}</rdf:RDF>".encode()
+
+
 CAMERA = (
     """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Toolkit 5.6">
@@ -65,6 +70,9 @@ UNREADABLE = {
     "UTF-16": CAMERA.encode("utf-16"),
     "unknown encoding": b"<?xml version='1.0' encoding='none'?><x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
     "entities": BOMB,
+    "too many elements": packet_of("<a/>" * 200_000),
+    "too deep": packet_of("<a>" * 200 + "</a>" * 200),
+    "too long": packet_of(" " * (1 << 22)),
     "document type": b"<!DOCTYPE x SYSTEM 'file:///etc/passwd'><x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
 }
 
@@ -175,6 +183,22 @@ def test_a_source_type_alone_is_no_label() -> None:
 def test_values_are_escaped() -> None:
     said = {"Model": "<&\"'>ü\u2028"}
     assert label_in(with_label(CAMERA.encode(), said)) == said | {"DigitalSourceType": DIGITAL_SOURCE_TYPE}
+
+
+def test_long_packets_take_no_more_than_their_length() -> None:
+    label = f" xmlns:v='{NAMESPACE}' v:Bpp='1'"
+    hostile = [
+        f"<rdf:Description{label} b=''" + " " * 3_000_000 + "/>",
+        f"<rdf:Description{label}/>" * 30_000,
+        f"<rdf:Description{label}>" + f"<v:Model xmlns:v='{NAMESPACE}'/>" * 50_000 + "</rdf:Description>",
+        f"<rdf:Description{label} b='" + ">" * 3_000_000 + "'/>",
+        f"<rdf:Description{label} " + " ".join(f"a{number}=''" for number in range(300_000)) + "/>",
+        "<!--" + "<" * 3_000_000 + "-->",
+    ]
+    for inside in hostile:
+        xmp = with_label(packet_of(inside), SAID)
+        assert with_label(xmp, SAID) == xmp
+        assert label_in(without_label(xmp)) == {}
 
 
 def test_damage_anywhere_is_no_fault() -> None:

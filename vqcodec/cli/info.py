@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import bitstream
 from vqcodec.cli.console import CORRUPT
+from vqcodec.cli.labels import description, label_in_words
 from vqcodec.errors import ImageError
-from vqcodec.image.xmp import DIGITAL_SOURCE_TYPE
 
 _CHUNKS = {"i": "ICC profile", "e": "EXIF", "x": "XMP", "A": "alpha", "P": "payload"}
 
@@ -44,70 +42,10 @@ def describe_files(names: Sequence[str], as_json: bool) -> int:
     return max(codes) if len(codes) == 1 else bool(codes)
 
 
-def description(data: bytes) -> dict[str, Any]:
-    """Describe a file in plain values for JSON.
-
-    Args:
-        data: a `.vqc` file, or a picture with a label.
-
-    Returns:
-        for a `.vqc` file the result of `bitstream.info` and `digital_source_type`, the source type that a
-        decoded picture is labelled with; for a picture `format`, `width`, `height`, `mode`, `bytes` and
-        `label`.
-
-    Raises:
-        bitstream.BitstreamError: it is neither a valid `.vqc` file nor a picture.
-        ImageError: it is a picture without a label.
-    """
-    try:
-        return bitstream.info(data) | {"digital_source_type": DIGITAL_SOURCE_TYPE}
-    except bitstream.BadMagic as error:
-        found = _picture(data)
-        if found is None:
-            raise
-        if found["label"] is None:
-            raise ImageError("not a .vqc file, but a picture without a label of this codec") from error
-        return found
-
-
-def _picture(data: bytes) -> dict[str, Any] | None:
-    """Describe a picture and its label. Return `None` if it is no picture."""
-    # Only here, because Pillow takes a moment to import.
-    from PIL import Image
-
-    from vqcodec.image.label import label_of
-
-    try:
-        with warnings.catch_warnings():
-            # Only the header and metadata are read.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-        with image:
-            label = label_of(image)
-    except Exception:
-        # Pillow's readers raise all kinds of errors on a damaged file.
-        return None
-    return {
-        "format": image.format,
-        "width": image.width,
-        "height": image.height,
-        "mode": image.mode,
-        "bytes": len(data),
-        "label": label
-        and {
-            "version": label.version,
-            "model_id": label.model,
-            "realism": label.realism,
-            "bpp": label.bpp,
-            "digital_source_type": label.source_type,
-        },
-    }
-
-
 def in_words(name: str, found: dict[str, Any]) -> str:
     """Describe a file in a few lines, given its name and the result of `description`."""
     if "label" in found:
-        return _label_in_words(name, found)
+        return label_in_words(name, found)
     chunks = ", ".join(
         f"{_CHUNKS.get(chunk['tag'], 'chunk ' + chunk['tag'])} {chunk['bytes']:,}"
         for chunk in found["chunks"]
@@ -126,21 +64,3 @@ def in_words(name: str, found: dict[str, Any]) -> str:
             f"{found['complete_stages']} of {found['stages']} stages are complete"
         )
     return "\n".join(lines)
-
-
-def _label_in_words(name: str, found: dict[str, Any]) -> str:
-    label = found["label"]
-    said = [f"vqcodec {label['version']}"]
-    if label["model_id"] is not None:
-        said.append(f"model {label['model_id']}")
-    if label["realism"] is not None:
-        said.append(f"realism {label['realism']:g}")
-    if label["bpp"] is not None:
-        said.append(f"from {label['bpp']:.3f} bpp")
-    return "\n".join(
-        [
-            f"{name}: {found['width']}x{found['height']} {found['mode']} {found['format']}, {found['bytes']:,} bytes",
-            f"  decoded by {', '.join(said)}",
-            f"  labelled {label['digital_source_type'].rpartition('/')[2]}",
-        ]
-    )

@@ -131,7 +131,7 @@ class Decompression:
             realism = codec.transform.realism if self.realism is None else self.realism
             label = Label.of(data, realism) if self.label else None
         with _output(task.target, self.overwrite) as file:
-            write_image(image, file, kind, label)
+            write_image(image, file, kind, label=label)
         said = {"width": image.width, "height": image.height, "mode": image.mode, "bytes": size}
         return said if self.reference is None else said | {"psnr": _psnr(image, self.reference)}
 

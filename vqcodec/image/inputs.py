@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from bitstream import Metadata
-from vqcodec.errors import ImageError, LossWarning, VqcodecError
-from vqcodec.image.picture import STRIP, Picture, from_pil
+from vqcodec.errors import ImageError, LossWarning, VqcodecError, caller
+from vqcodec.image.picture import Picture, from_pil
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,8 @@ _KINDS = (
 _DTYPES = "use uint8, uint16, bool, or floats from 0 to 1"
 # How far floats may lie outside 0..1, which is how far float32 rounds.
 _ROUNDING = 1e-6
+# Pixels converted at a time, so that a large array is never in memory twice as float64.
+_STRIP = 1 << 20
 
 
 def as_picture(image: ImageLike, metadata: Metadata | None = None) -> Picture:
@@ -65,7 +67,10 @@ def as_picture(image: ImageLike, metadata: Metadata | None = None) -> Picture:
 
     Raises:
         vqcodec.errors.ImageError: the image cannot be read, or is none of these; the message names a path.
+        ValueError: the metadata is no `Metadata`.
     """
+    if metadata is not None and not isinstance(metadata, Metadata):
+        raise ValueError(f"metadata is {type(metadata).__name__}: use bitstream.Metadata")
     if isinstance(image, Picture):
         return _checked(image if metadata is None else replace(image, metadata=metadata))
     if isinstance(image, Image.Image):
@@ -184,7 +189,7 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     if dtype.kind not in "uif":
         raise ImageError(f"values of dtype {dtype}: {_DTYPES}")
     if dtype == np.uint16:
-        warnings.warn("16 bits per channel are reduced to 8", LossWarning, stacklevel=5)
+        warnings.warn("16 bits per channel are reduced to 8", LossWarning, stacklevel=caller())
         return _scaled(values, 255 / 65535)
     low, high = values.min(), values.max()
     if dtype.kind == "f":
@@ -200,7 +205,7 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
 
 def _scaled(values: np.ndarray, factor: float) -> np.ndarray:
     out = np.empty(values.shape, np.uint8)
-    rows = max(1, STRIP // values.shape[1])
+    rows = max(1, _STRIP // values.shape[1])
     for top in range(0, len(values), rows):
         strip = np.rint(values[top : top + rows].astype(np.float64) * factor)
         out[top : top + rows] = np.clip(strip, 0, 255)

@@ -17,15 +17,15 @@ from PIL import Image
 
 import bitstream
 from vqcodec import __version__
-from vqcodec.errors import LossWarning
+from vqcodec.errors import LossWarning, caller
 from vqcodec.image import metadata as meta
+from vqcodec.image.software import SOFTWARE, with_software
 from vqcodec.image.xmp import DIGITAL_SOURCE_TYPE, SOURCE_TYPE, label_in, with_label
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _PROGRAM = "vqcodec "
-_SOFTWARE = 0x0131
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def with_labels(info: Mapping[Any, Any], label: Label) -> dict[str, bytes]:
     new = with_label(xmp, label.properties)
     if new is None:
         text = "the XMP cannot be read and stays without a label"
-        warnings.warn(text, LossWarning, stacklevel=3)
-    exif = meta.with_software(meta.as_exif(info.get("exif")), label.software)
+        warnings.warn(text, LossWarning, stacklevel=caller())
+    exif = with_software(meta.as_exif(info.get("exif")), label.software)
     return meta.to_info(bitstream.Metadata(exif=exif, xmp=xmp if new is None else new))
 
 
@@ -152,5 +152,5 @@ def _programs(image: Image.Image) -> list[str]:
     found = [image.info.get("comment"), image.info.get("Software")]
     # Pillow raises all of these on damaged EXIF.
     with contextlib.suppress(OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):
-        found.append(image.getexif().get(_SOFTWARE))
+        found.append(image.getexif().get(SOFTWARE))
     return [text.decode("latin-1") if isinstance(text, bytes) else str(text) for text in found if text]

@@ -20,7 +20,6 @@ MAX_BYTES = 1 << 24
 
 _EXIF_MARKER = b"Exif\0\0"
 _ORIENTATION = 0x0112
-_SOFTWARE = 0x0131
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _XMP_ORIENTATION_WHOLE = re.compile(
@@ -28,7 +27,7 @@ _XMP_ORIENTATION_WHOLE = re.compile(
 )
 # TIFF tags that describe the picture rather than how its pixels are stored.
 _DESCRIPTIVE = {
-    *(0x010E, 0x010F, 0x0110, _ORIENTATION, 0x011A, 0x011B, 0x0128, _SOFTWARE, 0x0132, 0x013B, 0x013C),
+    *(0x010E, 0x010F, 0x0110, _ORIENTATION, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C),
     *(0x4746, 0x4749, 0x8298, 0x8769, 0x8825, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
 }
 
@@ -90,35 +89,6 @@ def upright(metadata: Metadata) -> Metadata:
     """
     exif = (metadata.exif and _without_thumbnail(_without_orientation(metadata.exif))) or None
     return Metadata(metadata.icc, exif, metadata.xmp and _XMP_ORIENTATION_WHOLE.sub(b"", metadata.xmp))
-
-
-def with_software(exif: bytes | None, name: str) -> bytes | None:
-    """Return EXIF that names the program which wrote the file. If it names one already, it stays as it is.
-
-    Only a new first directory is added at the end, so that nothing else moves. Damaged EXIF stays as it is.
-
-    Args:
-        exif: TIFF structure, or `None` for a new one.
-        name: name of the program, in ASCII.
-    """
-    if exif is None:
-        exif = b"II*\0\x08\0\0\0" + bytes(6)
-    order, entries, end = _directory(exif, None)
-    tags = [struct.unpack_from(order + "H", exif, at)[0] for at in entries]
-    if not end or _SOFTWARE in tags:
-        return exif
-    # Directories begin at even offsets, and their entries are sorted.
-    start = len(exif) + len(exif) % 2
-    text = name.encode("ascii") + b"\0"
-    size = 2 + 12 * (len(entries) + 1) + 4
-    where = struct.pack(order + "I", start + size) if len(text) > 4 else text.ljust(4, b"\0")
-    added = struct.pack(order + "HHI", _SOFTWARE, 2, len(text)) + where
-    place = sum(tag < _SOFTWARE for tag in tags)
-    whole = [exif[at : at + 12] for at in entries]
-    whole.insert(place, added)
-    directory = struct.pack(order + "H", len(whole)) + b"".join(whole) + exif[end : end + 4]
-    pointer = struct.pack(order + "I", start)
-    return exif[:4] + pointer + exif[8:].ljust(start - 8, b"\0") + directory + text
 
 
 def _read_exif(image: Image.Image) -> bytes | None:

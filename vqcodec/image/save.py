@@ -47,7 +47,7 @@ def format_of(suffix: str) -> str:
     return found
 
 
-def write_image(image: Image.Image, file: BinaryIO, kind: str, label: Label | None = None) -> None:
+def write_image(image: Image.Image, file: BinaryIO, kind: str, *, label: Label | None = None) -> None:
     """Write an image with the ICC profile, EXIF and XMP in its `Image.info`, and with a label.
 
     Warns with `LossWarning` about metadata that the format cannot hold. Formats without XMP get the label as
@@ -63,14 +63,14 @@ def write_image(image: Image.Image, file: BinaryIO, kind: str, label: Label | No
         WriteError: the format cannot hold the picture.
     """
     metadata = {name: image.info[name] for name in _NAMES if name in image.info}
-    lost = [name for name, value in metadata.items() if not _fits(kind, name, value)]
+    lost = [name for name, value in metadata.items() if not _holds(kind, name, value)]
     for name in lost:
         del metadata[name]
     if label is not None:
         for name, value in with_labels(metadata, label).items():
-            if _fits(kind, name, value):
+            if _holds(kind, name, value):
                 metadata[name] = value
-            elif name == "xmp" and _fits(kind, name, b""):
+            elif name == "xmp" and _holds(kind, name, b""):
                 # The label goes first.
                 lost.append(name)
                 metadata[name] = with_labels({}, label)[name]
@@ -104,7 +104,7 @@ def write_image(image: Image.Image, file: BinaryIO, kind: str, label: Label | No
         image.info = kept
 
 
-def _fits(kind: str, name: str, value: bytes) -> bool:
+def _holds(kind: str, name: str, value: bytes) -> bool:
     """Return whether a format holds an item of metadata."""
     if name not in _METADATA.get(kind, ()):
         return False

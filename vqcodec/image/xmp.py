@@ -23,9 +23,11 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _META = "adobe:ns:meta/"
 # Source types that say at least as much as `DIGITAL_SOURCE_TYPE`. The label leaves them as they are.
 _STAYS = re.compile(r".*/(trainedAlgorithmicMedia|compositeWithTrainedAlgorithmicMedia)")
+# A few kilobytes of a file may unfold to a packet of 16 MB. Beyond these limits it is not parsed.
+_MOST_BYTES, _MOST_ELEMENTS, _DEEPEST = 1 << 22, 100_000, 100
 # Stands between the parts of the parser's names. XML has no such character.
 _BETWEEN = "\1"
-_TAG = re.compile(rb"<(?:[^\"'>]|\"[^\"]*\"|'[^']*')*>")
+_TAG = re.compile(rb"<[^\"'>]*(?:(?:\"[^\"]*\"|'[^']*')[^\"'>]*)*>")
 _NAME = re.compile(rb"<[^\s/>]+")
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(?:\"[^\"]*\"|'[^']*')")
 _EMPTY = (
@@ -36,7 +38,7 @@ _EMPTY = (
 
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
-    """The packet is malformed, or not XMP."""
+    """The packet is malformed, too large, or not XMP."""
 
 
 def with_label(xmp: bytes | None, properties: Mapping[str, str]) -> bytes | None:
@@ -121,11 +123,12 @@ class _Packet:
         self._nodes: list[_Node] = []
         self._root: _Element | None = None
         self._rdf: _Element | None = None
+        self._elements = 0
         # Open elements: their namespace and name, what is known of them, and their text.
         self._open: list[tuple[str, str, _Element, list[str]]] = []
         # Some writers fill up with zeros. In UTF-16, zeros are everywhere.
         text = data.rstrip(b"\0")
-        if b"\0" in text:
+        if b"\0" in text or len(text) > _MOST_BYTES:
             raise _Unreadable
         self._parser = expat.ParserCreate(namespace_separator=_BETWEEN)
         self._parser.namespace_prefixes = True
@@ -148,9 +151,11 @@ class _Packet:
             if not (node.attributes or node.labels):
                 continue
             if not node.others:
-                cuts.append((node.start, node.end + self.data[node.end :].startswith(b"\n")))
+                cuts.append((node.start, node.end + self.data.startswith(b"\n", node.end)))
                 continue
-            for match in _ATTRIBUTE.finditer(self.data, self._name_end(node), node.head_end):
+            at = self._name_end(node)
+            while match := _ATTRIBUTE.match(self.data, at, node.head_end):
+                at = match.end()
                 if match[1] in node.attributes:
                     cuts.append(match.span())
             cuts += [(element.start, element.end) for element in node.labels]
@@ -186,6 +191,9 @@ class _Packet:
         if match is None:
             raise _Unreadable
         depth = len(self._open)
+        self._elements += 1
+        if depth > _DEEPEST or self._elements > _MOST_ELEMENTS:
+            raise _Unreadable
         element = _Element(start, match.end())
         if depth == 0:
             if (namespace, name) not in ((_RDF, "RDF"), (_META, "xmpmeta"), (_META, "xapmeta")):
