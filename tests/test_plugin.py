@@ -92,13 +92,76 @@ def test_sizes_can_be_asked_for(photo: Image.Image) -> None:
         saved(photo, size=30)
 
 
-def test_options_that_do_not_exist_are_an_error(photo: Image.Image) -> None:
-    with pytest.raises(TypeError, match="unknown options for VQC: lossless, method"):
-        saved(photo, lossless=True, method=6)
+def test_options_that_are_wrong_are_an_error(photo: Image.Image) -> None:
     with pytest.raises(ValueError, match="quality 101 is not between 0 and 100"):
         saved(photo, quality=101)
+    with pytest.raises(ValueError, match="quality 'keep' is not a number between 0 and 100"):
+        saved(photo, quality="keep")
+    with pytest.raises(ValueError, match="bpp and size exclude each other"):
+        saved(photo, bpp=0.1, size=600)
     with pytest.raises(ModelError, match="no such model"):
         saved(photo, model="nosuch")
+
+
+# What programs pass to `save` whatever the format.
+HARMLESS = [
+    {"optimize": True, "progressive": True},
+    {"dpi": (72, 72), "subsampling": 0, "qtables": "web_high", "keep_rgb": True},
+    {"method": 6, "exact": True, "alpha_quality": 100, "lossless": False},
+    {"compress_level": 9, "compress_type": 3, "bits": 8, "pnginfo": None},
+    {"compression": "tiff_lzw", "resolution": 300, "tiffinfo": {}},
+    {"speed": 6, "codec": "auto", "range": "full"},
+    {"save_all": True, "append_images": [], "duration": 100, "loop": 0},
+    {"save_all": False, "icc_profile": None, "exif": None, "xmp": None, "comment": None},
+    {"quality": None, "bpp": None, "size": None, "model": None},
+]
+
+
+@pytest.mark.parametrize("options", HARMLESS)
+def test_options_of_other_formats_change_nothing(photo: Image.Image, options: dict[str, object]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert saved(photo, **options) == saved(photo)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lossless": True}, "lossless is ignored: every .vqc file is lossy"),
+        ({"comment": "here"}, "comment is ignored: a .vqc file keeps ICC profile, EXIF and XMP"),
+        (
+            {"append_images": [Image.new("RGB", (4, 4))]},
+            "append_images is ignored: a .vqc file holds one picture",
+        ),
+        (
+            {"save_all": True, "append_images": [Image.new("RGB", (4, 4))]},
+            "append_images is ignored: a .vqc file holds one picture",
+        ),
+        ({"transparency": 0}, "transparency is ignored: give the image an alpha channel"),
+        ({"transparency": (1, 2, 3)}, "transparency is ignored: give the image an alpha channel"),
+        ({"qualty": 90}, "qualty is ignored: no such option, did you mean quality?"),
+        ({"sise": 600}, "sise is ignored: no such option, did you mean size?"),
+        ({"metadata": None}, "metadata is ignored: no such option"),
+    ],
+)
+def test_what_is_not_done_is_a_warning_at_the_line_that_saves(
+    photo: Image.Image, options: dict[str, object], words: str
+) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert saved(photo, **options) == saved(photo)
+    assert [str(warning.message) for warning in caught] == [words]
+    for warning in caught:
+        assert warning.category is LossWarning
+        assert warning.filename == __file__
+
+
+def test_of_several_frames_the_first_is_saved_with_a_warning(photo: Image.Image, tmp_path: Path) -> None:
+    photo.save(tmp_path / "moving.gif", save_all=True, append_images=[photo.rotate(180)])
+    for save_all in (True, False):
+        expected = pytest.warns(LossWarning, match="only the first of several frames is kept")
+        with Image.open(tmp_path / "moving.gif") as image, expected:
+            saved(image, save_all=save_all)
 
 
 @pytest.mark.parametrize("length", [3, 5, 19, 20, 25, 40])

@@ -14,29 +14,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL import Image
-    from typing_extensions import Buffer
 
     from vqcodec.codec import Codec
+    from vqcodec.contents import FileLike
+    from vqcodec.image.inputs import ImageLike
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "compress", "decompress", "info"]
+__all__ = ["Codec", "FileLike", "ImageLike", "compress", "decompress", "info"]
 
 
-def compress(image: Image.Image, **options: Any) -> bytes:
-    """Compress an image with the released model. See `Codec.compress` for options and errors."""
+def compress(image: ImageLike, **options: Any) -> bytes:
+    """Compress an image of any kind with the released model. See `Codec.compress` for options and errors."""
     return _default_codec().compress(image, **options)
 
 
-def decompress(data: Buffer, **options: Any) -> Image.Image:
+def decompress(data: FileLike, **options: Any) -> Image.Image:
     """Decode a `.vqc` file made with the released model. See `Codec.decompress` for options and errors."""
     return _default_codec().decompress(data, **options)
 
 
-def info(data: Buffer) -> dict[str, Any]:
-    """Describe a `.vqc` file without a model and without torch. See `bitstream.info`."""
-    from bitstream import info as describe
+def info(data: FileLike) -> dict[str, Any]:
+    """Describe a `.vqc` file without a model and without torch. See `bitstream.info`.
 
-    return describe(data)
+    Args:
+        data: path, open file or contents of the file.
+
+    Raises:
+        bitstream.BitstreamError: the file is damaged.
+        vqcodec.errors.ImageError: the file cannot be opened or read.
+    """
+    from bitstream import info as describe
+    from vqcodec.contents import contents
+
+    return describe(contents(data))
 
 
 def _default_codec() -> Codec:
@@ -50,4 +60,12 @@ def __getattr__(name: str) -> Any:
         from vqcodec.codec import Codec
 
         return Codec
+    if name == "ImageLike":
+        from vqcodec.image.inputs import ImageLike
+
+        return ImageLike
+    if name == "FileLike":
+        from vqcodec.contents import FileLike
+
+        return FileLike
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

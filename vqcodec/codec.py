@@ -14,15 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 import bitstream
+from vqcodec.contents import FileLike, contents
 from vqcodec.entropy.excerpt import Excerpt, read_damaged, read_excerpt
 from vqcodec.entropy.packing import Packing
-from vqcodec.errors import ConcealedWarning, ImageError, LossWarning, TargetError
+from vqcodec.errors import ConcealedWarning, LossWarning, TargetError
 from vqcodec.generate.conceal import conceal as fill_in
 from vqcodec.generate.prior import Prior
 from vqcodec.geometry import Box
 from vqcodec.image.canvas import Canvas
-from vqcodec.image.picture import Picture, from_pil, read
-from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_LMBDA, TOLERANCE, lmbda_of, search
+from vqcodec.image.inputs import ImageLike, as_picture
+from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_LMBDA, TOLERANCE, lmbda_of, most_bytes, search
 from vqcodec.runtime.threads import results_in_parallel
 from vqcodec.runtime.transform import Transform
 from vqcodec.weights import ModelFile, load_model
@@ -85,17 +86,19 @@ class Codec:
         """
         return cls(load_model(model), device, dtype)
 
-    def encode(self, image: Image.Image, quality: float = DEFAULT_QUALITY) -> np.ndarray:
+    def encode(self, image: ImageLike, quality: float = DEFAULT_QUALITY) -> np.ndarray:
         """Encode an image to index planes (stages, ceil(height/f), ceil(width/f)) uint16.
 
         Args:
-            image: any mode; alpha is ignored.
+            image: see `compress`; alpha is ignored.
             quality: 0..100; higher is better and larger.
 
         Raises:
             ValueError: quality is outside 0..100.
+            vqcodec.errors.ImageError: the image cannot be read, or is of a kind that cannot be taken.
         """
-        return self.transform.quantize(self.transform.latents(from_pil(image).pixels), lmbda_of(quality))
+        lmbda = lmbda_of(quality)
+        return self.transform.quantize(self.transform.latents(as_picture(image).pixels), lmbda)
 
     def decode(
         self, planes: np.ndarray, size: tuple[int, int] | None = None, *, realism: float | None = None
@@ -129,7 +132,7 @@ class Codec:
 
     def compress(
         self,
-        image: Image.Image | Picture,
+        image: ImageLike,
         quality: float = DEFAULT_QUALITY,
         *,
         bpp: float | None = None,
@@ -137,13 +140,13 @@ class Codec:
         metadata: bitstream.Metadata | None = None,
         progress: Progress | None = None,
     ) -> bytes:
-        """Compress an image of any mode and size into a `.vqc` file.
+        """Compress an image of any kind and size into a `.vqc` file.
 
         Warns with `LossWarning` if even the largest file is more than 3 % below `bpp` or `size`.
 
         Args:
-            image: its EXIF orientation is applied; alpha is kept losslessly. A `Picture`, as returned by
-                `vqcodec.image.picture.read`, is taken as it is.
+            image: path, open file, bytes of a picture file, PIL image, `Picture`, array or tensor; see
+                `vqcodec.image.inputs.as_picture`. EXIF orientation is applied; alpha is kept losslessly.
             quality: 0..100; higher is better and larger.
             bpp: maximum bits per pixel of the whole file, in place of a quality.
             size: maximum number of bytes of the whole file, in place of a quality.
@@ -151,13 +154,13 @@ class Codec:
             progress: called repeatedly with the fraction done, 0..1.
 
         Raises:
-            ValueError: quality is outside 0..100, or both `bpp` and `size` are given.
+            ValueError: quality is outside 0..100, `bpp` or `size` is not above 0, or both are given.
+            vqcodec.errors.ImageError: the image cannot be read, or is of a kind that cannot be taken.
             vqcodec.errors.TargetError: even the smallest file is larger than `bpp` or `size` allows.
         """
-        if bpp is not None and size is not None:
-            raise ValueError("bpp and size exclude each other")
-        picture = image if isinstance(image, Picture) else from_pil(image, metadata)
+        picture = as_picture(image, metadata)
         height, width = picture.pixels.shape[:2]
+        lmbda, most = lmbda_of(quality), most_bytes(bpp, size, width * height)
         latents = self.transform.latents(picture.pixels, progress)
 
         def encode(lmbda: float) -> bytes:
@@ -169,9 +172,7 @@ class Codec:
                 metadata=picture.metadata,
             )
 
-        if bpp is not None:
-            size = int(bpp * width * height / 8)
-        return encode(lmbda_of(quality)) if size is None else self._fit(latents, encode, size)
+        return encode(lmbda) if most is None else self._fit(latents, encode, most)
 
     def _fit(self, latents: Tensor, encode: Callable[[float], bytes], size: int) -> bytes:
         flat = latents.flatten(0, 1)
@@ -196,7 +197,7 @@ class Codec:
 
     def decompress(
         self,
-        data: Buffer,
+        data: FileLike,
         *,
         stages: int | None = None,
         region: tuple[int, int, int, int] | None = None,
@@ -212,7 +213,7 @@ class Codec:
         Memory holds the returned image and one window of the networks.
 
         Args:
-            data: the file, in any contiguous buffer such as a memory map.
+            data: the file: its path, open in binary mode, or in any buffer such as bytes or a memory map.
             stages: decode only this many stages, 1 or more: coarser and a little faster.
             region: x, y, width, height in pixels. Only the tiles that it depends on are read and decoded.
             scale: 1, 2, 4 or 8; the preview is smaller by this factor. It takes less memory, but no less
@@ -236,9 +237,11 @@ class Codec:
             vqcodec.errors.ModelError: the file was made with another model.
             ValueError: the region does not lie inside the picture or does not start at a multiple of `scale`,
                 or `stages`, `scale` or `realism` is out of range.
+            vqcodec.errors.ImageError: the file cannot be opened or read.
         """
         if scale not in (1, 2, 4, 8) or (stages is not None and stages < 1):
             raise ValueError(f"scale {scale} is not 1, 2, 4 or 8, or stages {stages} is below 1")
+        data = contents(data)
         if conceal:
             container = bitstream.salvage(data)
         else:
@@ -279,7 +282,7 @@ class Codec:
 
     def compress_many(
         self,
-        pictures: Iterable[Image.Image | Picture | str | os.PathLike],
+        pictures: Iterable[ImageLike],
         *,
         workers: int | None = None,
         **options: Any,
@@ -289,7 +292,7 @@ class Codec:
         Until the iterator ends or is closed, torch uses one thread per image.
 
         Args:
-            pictures: images, or paths of files to read; taken as needed.
+            pictures: images of any kind that `compress` takes; taken as needed.
             workers: number of images at once; one per core by default. Memory grows with it.
             options: see `compress`.
 
@@ -297,23 +300,15 @@ class Codec:
             vqcodec.errors.ImageError: a file cannot be read; the message names it.
         """
 
-        def one(picture: Image.Image | Picture | str | os.PathLike) -> bytes:
-            if isinstance(picture, (str, os.PathLike)):
-                try:
-                    picture = read(picture)
-                except ImageError as error:
-                    raise ImageError(f"{picture}: {error}") from error
-            return self.compress(picture, **options)
-
-        return results_in_parallel(one, pictures, workers)
+        return results_in_parallel(lambda image: self.compress(image, **options), pictures, workers)
 
     def decompress_many(
-        self, files: Iterable[Buffer], *, workers: int | None = None, **options: Any
+        self, files: Iterable[FileLike], *, workers: int | None = None, **options: Any
     ) -> Iterator[Image.Image]:
         """Decode many `.vqc` files, one thread per core; yield their images in the same order.
 
         Args:
-            files: contents of the files; taken as needed.
+            files: paths, open files or contents; taken as needed.
             workers: see `compress_many`.
             options: see `decompress`.
         """

@@ -1,5 +1,12 @@
 """Errors and warnings outside the bitstream. Each kind of error has its own class and exit code."""
 
+from __future__ import annotations
+
+import sys
+
+# A warning points at the code that called these.
+_OURS = ("vqcodec", "PIL")
+
 
 class VqcodecError(Exception):
     """Base class of errors that a user can cause. The message is one line that says what is wrong."""
@@ -53,3 +60,11 @@ class TruncatedWarning(LossWarning):
 
 class ConcealedWarning(LossWarning):
     """Parts of a damaged file are filled in or left out."""
+
+
+def caller() -> int:
+    """Return the `stacklevel` with which `warnings.warn` points at the code that called this package or Pillow."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_globals.get("__name__", "").partition(".")[0] in _OURS and frame.f_back:
+        frame, level = frame.f_back, level + 1
+    return level

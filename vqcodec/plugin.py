@@ -7,15 +7,18 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
 import bitstream
+from vqcodec.errors import LossWarning, caller
 from vqcodec.image import metadata as meta
 
 if TYPE_CHECKING:
@@ -26,6 +29,38 @@ EXTENSION = ".vqc"
 MIME = "image/x-vqc"
 
 _SAVE_OPTIONS = {"quality", "bpp", "size", "icc_profile", "exif", "xmp", "model"}
+# Options of Pillow's other formats. Programs pass them whatever the format, and here they change nothing.
+_OF_OTHERS = {
+    *("adobe_transform", "advanced", "allow_mixed", "alpha_premultiplied", "alpha_quality", "append"),
+    *(
+        "autotiling",
+        "background",
+        "big_tiff",
+        "bitmap_format",
+        "bits",
+        "blend",
+        "cinema_mode",
+        "codeblock_size",
+    ),
+    *("codec", "compress_level", "compress_type", "compression", "default_image", "dictionary", "disposal"),
+    *("dpi", "duration", "exact", "include_color_table", "interlace", "irreversible", "keep_rgb", "kmax"),
+    *("kmin", "loop", "max_threads", "mct", "method", "minimize_size", "no_jp2", "num_resolutions", "offset"),
+    *("optimize", "orientation", "palette", "pixel_format", "plt", "precinct_size", "progression"),
+    *("progressive", "qtables", "quality_layers", "quality_mode", "range", "resolution", "resolution_unit"),
+    *("restart_marker_blocks", "restart_marker_rows", "rle", "signed", "sizes", "smooth", "speed"),
+    *("streamtype", "strip_size", "subsampling", "tile_cols", "tile_offset", "tile_rows", "tile_size"),
+    *("timestamp", "x_resolution", "y_resolution"),
+}
+_ONE_PICTURE = "a .vqc file holds one picture"
+_METADATA = "a .vqc file keeps ICC profile, EXIF and XMP"
+# Options of other formats that ask for something which is not done, and why not.
+_NOT_DONE = {
+    "lossless": "every .vqc file is lossy",
+    "append_images": _ONE_PICTURE,
+    "transparency": "give the image an alpha channel",
+    **dict.fromkeys(("comment", "pnginfo", "tiffinfo", "id_section"), _METADATA),
+    **dict.fromkeys(("artist", "copyright", "date_time", "description", "software"), _METADATA),
+}
 _defaults: dict[str, Any] = {"model": None, "device": "cpu"}
 
 
@@ -39,6 +74,8 @@ def register_vqc_opener(*, model: str | os.PathLike | None = None, device: str =
     _defaults.update(model=model, device=device)
     Image.register_open(FORMAT, VqcImageFile, _accept)
     Image.register_save(FORMAT, _save)
+    # Of several frames, the current one is saved, with a warning.
+    Image.register_save_all(FORMAT, _save)
     Image.register_extension(FORMAT, EXTENSION)
     Image.register_mime(FORMAT, MIME)
 
@@ -111,12 +148,7 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
-    options = dict(image.encoderinfo)
-    unknown = sorted(set(options) - _SAVE_OPTIONS)
-    if unknown:
-        raise TypeError(
-            f"unknown options for {FORMAT}: {', '.join(unknown)} (known: {', '.join(sorted(_SAVE_OPTIONS))})"
-        )
+    options = _own_options(image.encoderinfo)
     own = meta.of_image(image)
     kept = bitstream.Metadata(
         icc=options.pop("icc_profile", own.icc) or None,
@@ -125,6 +157,26 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     )
     codec = _codec(options.pop("model", _defaults["model"]))
     file.write(codec.compress(image, metadata=kept, **options))
+
+
+def _own_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that this format has. Warn with `LossWarning` of others that ask for anything."""
+    for name, value in given.items():
+        # 0 is a colour, too.
+        if name in _NOT_DONE and (value or (name == "transparency" and value is not None)):
+            text = f"{name} is ignored: {_NOT_DONE[name]}"
+        elif name not in _SAVE_OPTIONS | _OF_OTHERS | _NOT_DONE.keys():
+            near = difflib.get_close_matches(name, _SAVE_OPTIONS, 1)
+            text = f"{name} is ignored: no such option" + (f", did you mean {near[0]}?" if near else "")
+        else:
+            continue
+        warnings.warn(text, LossWarning, stacklevel=caller())
+    # `None` asks for the default, except that it takes metadata away, as in Pillow's own formats.
+    kept = {name: value for name, value in given.items() if name in _SAVE_OPTIONS}
+    for name in ("quality", "bpp", "size"):
+        if kept.get(name, 0) is None:
+            del kept[name]
+    return kept
 
 
 def _codec(model: str | os.PathLike | None) -> Codec:

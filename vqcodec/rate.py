@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import numpy as np
 
@@ -36,9 +37,33 @@ def lmbda_of(quality: float) -> float:
     Raises:
         ValueError: quality is outside 0..100.
     """
+    if not isinstance(quality, Real):
+        raise ValueError(f"quality {quality!r} is not a number between 0 and 100")
     if not 0 <= quality <= 100:
         raise ValueError(f"quality {quality} is not between 0 and 100")
     return LARGEST_LMBDA * (SMALLEST_LMBDA / LARGEST_LMBDA) ** (quality / 100)
+
+
+def most_bytes(bpp: float | None, size: int | None, pixels: int) -> int | None:
+    """Return the number of bytes that a file may have, or `None` without a limit.
+
+    Args:
+        bpp: maximum bits per pixel, above 0, or `None`.
+        size: maximum number of bytes, 1 or more, or `None`.
+        pixels: number of pixels.
+
+    Raises:
+        ValueError: `bpp` or `size` is out of range, or both are given.
+    """
+    if bpp is not None and size is not None:
+        raise ValueError("bpp and size exclude each other")
+    if bpp is not None:
+        if not (isinstance(bpp, Real) and 0 < bpp < math.inf):
+            raise ValueError(f"bpp {bpp!r} is not a number above 0")
+        return max(1, int(bpp * pixels / 8))
+    if size is not None and not (isinstance(size, Real) and size >= 1 and size % 1 == 0):
+        raise ValueError(f"size {size!r} is not a whole number of bytes, 1 or more")
+    return None if size is None else int(size)
 
 
 def search(target: int, estimate: Callable[[float], float], encode: Callable[[float], bytes]) -> bytes | None:

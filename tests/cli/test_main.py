@@ -21,6 +21,7 @@ from tests.support.exif import camera_exif
 from tests.support.icc import rgb_profile
 from vqcodec.cli.main import main
 from vqcodec.codec import default_codec
+from vqcodec.image.xmp import DIGITAL_SOURCE_TYPE
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -324,9 +325,11 @@ def test_info_describes_files(here: Path, capsys: pytest.CaptureFixture) -> None
     assert "2 tiles of 1024x1024" in lines[1]
     assert "ICC profile" in lines[2]
     assert "alpha 2, payload" in lines[2]
+    assert lines[3] == "  decoded pictures are labelled compositeWithTrainedAlgorithmicMedia"
     assert run("info", "--json", "wide.vqc", "photo.vqc") == 0
     wide, plain = map(json.loads, capsys.readouterr().out.splitlines())
-    assert wide == {"file": "wide.vqc"} | bitstream.info((here / "wide.vqc").read_bytes())
+    expected = bitstream.info((here / "wide.vqc").read_bytes())
+    assert wide == {"file": "wide.vqc"} | expected | {"digital_source_type": DIGITAL_SOURCE_TYPE}
     assert plain["mode"] == "RGB"
 
 

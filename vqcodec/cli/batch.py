@@ -61,6 +61,7 @@ def decompress_files(
     conceal: bool,
     realism: float | None,
     reference: Path | None,
+    label: bool,
     max_megapixels: float,
     force: bool,
     **batch,
@@ -77,7 +78,7 @@ def decompress_files(
     kinds = {format_of(task.target.suffix) for task in tasks if task.target}
     kind = format_of(new_suffix) if suffix or not kinds else kinds.pop()
     limit = _pixels(max_megapixels)
-    work = Decompression(stages, region, scale, conceal, realism, limit, kind, force, reference)
+    work = Decompression(stages, region, scale, conceal, realism, limit, kind, force, reference, label)
     return _run(tasks, work, engine="local", **batch)
 
 

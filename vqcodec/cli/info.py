@@ -1,4 +1,4 @@
-"""The command `info`: describe `.vqc` files."""
+"""The command `info`: describe `.vqc` files, and the labels of pictures that were decoded from them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import bitstream
 from bitstream.chunks import NAMES
 from vqcodec.cli.console import CORRUPT
+from vqcodec.cli.labels import description, label_in_words
 from vqcodec.errors import ImageError
 
 
@@ -25,7 +26,10 @@ def describe_files(names: Sequence[str], as_json: bool) -> int:
     for name in names:
         try:
             data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-            found = bitstream.info(data)
+            found = description(data)
+        except ImageError as error:
+            codes.add(error.exit_code)
+            print(f"vqcodec: {name}: {error}", file=sys.stderr)
         except bitstream.BitstreamError as error:
             codes.add(CORRUPT)
             print(f"vqcodec: {name}: {error}", file=sys.stderr)
@@ -38,7 +42,9 @@ def describe_files(names: Sequence[str], as_json: bool) -> int:
 
 
 def in_words(name: str, found: dict[str, Any]) -> str:
-    """Describe a file in a few lines, given its name and the result of `bitstream.info`."""
+    """Describe a file in a few lines, given its name and the result of `description`."""
+    if "label" in found:
+        return label_in_words(name, found)
     chunks = ", ".join(
         f"{NAMES.get(chunk['tag'].encode(), 'chunk ' + chunk['tag'])} {chunk['bytes']:,}"
         for chunk in found["chunks"]
@@ -49,6 +55,8 @@ def in_words(name: str, found: dict[str, Any]) -> str:
         f"  model {found['model_id']}, {found['stages']} stages of {found['codebook_size']} codewords, {tiles}",
         f"  bytes: {chunks}",
     ]
+    source_type = found["digital_source_type"].rpartition("/")[2]
+    lines.append(f"  decoded pictures are labelled {source_type}")
     if found["truncated"]:
         lines.append(
             f"  truncated: {found['missing_bytes']:,} bytes are missing, "

@@ -78,6 +78,7 @@ class Decompression:
         kind: Pillow's name of the output format; `None` chooses it by the suffix of the output.
         overwrite: whether to replace existing outputs.
         reference: picture to compare the result with, or `None`.
+        label: whether the output says of itself that a generative codec made it.
     """
 
     stages: int | None = None
@@ -89,6 +90,7 @@ class Decompression:
     kind: str | None = None
     overwrite: bool = False
     reference: Path | None = None
+    label: bool = True
 
     def run(self, codec: Codec, task: Task, progress: Progress | None = None) -> dict[str, Any]:
         """Decompress one file; return facts to report about it.
@@ -104,6 +106,7 @@ class Decompression:
         Raises:
             ImageError, ModelError, RequestError, WriteError, bitstream.BitstreamError
         """
+        from vqcodec.image.label import Label
         from vqcodec.image.save import format_of, write_image
 
         kind = self.kind or ("PNG" if task.target is None else format_of(task.target.suffix))
@@ -125,8 +128,10 @@ class Decompression:
             except ValueError as error:
                 raise RequestError(str(error)) from error
             size = len(data)
+            realism = codec.transform.realism if self.realism is None else self.realism
+            label = Label.of(data, realism) if self.label else None
         with _output(task.target, self.overwrite) as file:
-            write_image(image, file, kind)
+            write_image(image, file, kind, label=label)
         said = {"width": image.width, "height": image.height, "mode": image.mode, "bytes": size}
         return said if self.reference is None else said | {"psnr": _psnr(image, self.reference)}
 

@@ -212,6 +212,11 @@ def compress(ctx: click.Context, **options: Any) -> None:
 @click.option(
     "--reference", type=click.Path(path_type=Path), metavar="FILE", help="Picture to compare with by PSNR."
 )
+@click.option(
+    "--label/--no-label",
+    default=True,
+    help="Say in the output's metadata that a generative codec made it, by which model and rate. [yes]",
+)
 @_shared
 @click.pass_context
 def decompress(ctx: click.Context, **options: Any) -> None:
@@ -227,7 +232,7 @@ def decompress(ctx: click.Context, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
 @click.pass_context
 def info(ctx: click.Context, files: Sequence[str], as_json: bool) -> None:
-    """Describe .vqc files without decoding them."""
+    """Describe .vqc files without decoding them, and pictures that this codec has decoded by their labels."""
     from vqcodec.cli.info import describe_files
 
     ctx.exit(describe_files(files, as_json))

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from PIL import Image, PngImagePlugin
 
 from vqcodec.errors import LossWarning, RequestError, WriteError
+from vqcodec.image.label import Label, with_labels
 
 # The picture has been through one lossy codec, so these settings add as little loss as they can.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -27,6 +28,8 @@ _METADATA = {
     "TIFF": ("icc_profile", "exif", "xmp"),
     "JPEG2000": (),
 }
+# Formats that hold no metadata but a comment.
+_COMMENTS = ("GIF", "JPEG2000")
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
 _JPEG_SEGMENT = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
 _XMP_TAG = 700
@@ -44,34 +47,45 @@ def format_of(suffix: str) -> str:
     return found
 
 
-def write_image(image: Image.Image, file: BinaryIO, kind: str) -> None:
-    """Write an image with the ICC profile, EXIF and XMP in its `Image.info`.
+def write_image(image: Image.Image, file: BinaryIO, kind: str, *, label: Label | None = None) -> None:
+    """Write an image with the ICC profile, EXIF and XMP in its `Image.info`, and with a label.
 
-    Warns with `LossWarning` about metadata that the format cannot hold.
+    Warns with `LossWarning` about metadata that the format cannot hold. Formats without XMP get the label as
+    a comment, and formats without comments get none.
 
     Args:
         image: mode L, LA, RGB or RGBA.
         file: open for writing; the caller removes it on failure.
         kind: Pillow's name of the format.
+        label: what the picture says of itself; `None` for nothing.
 
     Raises:
         WriteError: the format cannot hold the picture.
     """
     metadata = {name: image.info[name] for name in _NAMES if name in image.info}
-    lost = [
-        name
-        for name, value in metadata.items()
-        if name not in _METADATA.get(kind, ())
-        or (kind == "JPEG" and name != "icc_profile" and len(value) > _JPEG_SEGMENT)
-    ]
+    lost = [name for name, value in metadata.items() if not _holds(kind, name, value)]
+    for name in lost:
+        del metadata[name]
+    if label is not None:
+        for name, value in with_labels(metadata, label).items():
+            if _holds(kind, name, value):
+                metadata[name] = value
+            elif name == "xmp" and _holds(kind, name, b""):
+                # The label goes first.
+                lost.append(name)
+                metadata[name] = with_labels({}, label)[name]
     if lost:
         names = ", ".join(_NAMES[name] for name in lost)
         warnings.warn(f"{names} cannot be kept in {kind}", LossWarning, stacklevel=2)
-    options = _OPTIONS.get(kind, {}) | {name: metadata[name] for name in metadata if name not in lost}
-    if kind == "PNG" and "xmp" in options:
-        text = PngImagePlugin.PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
-        options["pnginfo"] = text
+    options = _OPTIONS.get(kind, {}) | metadata
+    if label is not None and kind in _COMMENTS:
+        options["comment"] = label.comment
+    if kind == "PNG":
+        text = options["pnginfo"] = PngImagePlugin.PngInfo()
+        if label is not None:
+            text.add_text("Software", label.software)
+        if "xmp" in options:
+            text.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
     if kind == "TIFF":
         exif = Image.Exif()
         exif.load(options.pop("exif", None))
@@ -88,3 +102,10 @@ def write_image(image: Image.Image, file: BinaryIO, kind: str) -> None:
         raise WriteError(f"{kind} cannot hold this picture: {error}") from error
     finally:
         image.info = kept
+
+
+def _holds(kind: str, name: str, value: bytes) -> bool:
+    """Return whether a format holds an item of metadata."""
+    if name not in _METADATA.get(kind, ()):
+        return False
+    return kind != "JPEG" or name == "icc_profile" or len(value) <= _JPEG_SEGMENT
