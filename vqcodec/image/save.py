@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from PIL import Image, PngImagePlugin
 
 from vqcodec.errors import LossWarning, RequestError, WriteError
+from vqcodec.image import metadata as meta
+from vqcodec.image import tiff
+from vqcodec.image.keep import ALL, Keep
+from vqcodec.image.srgb import converted, kind_of
 
 # The picture has been through one lossy codec, so these settings add as little loss as they can.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -44,29 +49,35 @@ def format_of(suffix: str) -> str:
     return found
 
 
-def write_image(image: Image.Image, file: BinaryIO, kind: str) -> None:
+def write_image(image: Image.Image, file: BinaryIO, kind: str, keep: Keep = ALL) -> None:
     """Write an image with the ICC profile, EXIF and XMP in its `Image.info`.
 
-    Warns with `LossWarning` about metadata that the format cannot hold.
+    Where the profile is not written, colours are converted to sRGB. Warns with `LossWarning` about metadata
+    that the format cannot hold.
 
     Args:
         image: mode L, LA, RGB or RGBA.
         file: open for writing; the caller removes it on failure.
         kind: Pillow's name of the format.
+        keep: which metadata to write.
 
     Raises:
         WriteError: the format cannot hold the picture.
     """
-    metadata = {name: image.info[name] for name in _NAMES if name in image.info}
-    lost = [
-        name
-        for name, value in metadata.items()
-        if name not in _METADATA.get(kind, ())
-        or (kind == "JPEG" and name != "icc_profile" and len(value) > _JPEG_SEGMENT)
-    ]
+    whole = meta.from_info(image.info)
+    kept = keep.of(whole)
+    in_srgb = whole.icc is not None and not (kept.icc and _holds(kind, "icc_profile", kept.icc))
+    if in_srgb and kept.exif:
+        # The EXIF must not say what the numbers no longer mean.
+        kept = replace(kept, exif=tiff.as_srgb(kept.exif))
+    metadata = meta.to_info(kept)
+    lost = [name for name, value in metadata.items() if not _holds(kind, name, value)]
     if lost:
         names = ", ".join(_NAMES[name] for name in lost)
-        warnings.warn(f"{names} cannot be kept in {kind}", LossWarning, stacklevel=2)
+        then = "; the colours are converted to sRGB" if "icc_profile" in lost else ""
+        warnings.warn(f"{names} cannot be kept in {kind}{then}", LossWarning, stacklevel=2)
+    if in_srgb and whole.icc is not None:
+        image = converted(image, whole.icc)
     options = _OPTIONS.get(kind, {}) | {name: metadata[name] for name in metadata if name not in lost}
     if kind == "PNG" and "xmp" in options:
         text = PngImagePlugin.PngInfo()
@@ -81,10 +92,20 @@ def write_image(image: Image.Image, file: BinaryIO, kind: str) -> None:
     if kind in ("JPEG", "BMP", "PPM") and image.mode in ("LA", "RGBA"):
         raise WriteError(f"{kind} has no transparency; PNG, WebP, TIFF and AVIF do")
     # Pillow's writers also read `info`, and would find there what they were not given.
-    kept, image.info = image.info, {}
+    info, image.info = image.info, {}
     try:
         image.save(file, kind, **options)
     except (ValueError, KeyError, SyntaxError) as error:
         raise WriteError(f"{kind} cannot hold this picture: {error}") from error
     finally:
-        image.info = kept
+        image.info = info
+
+
+def _holds(kind: str, name: str, value: bytes) -> bool:
+    """Return whether a format can hold an item of metadata."""
+    if name not in _METADATA.get(kind, ()):
+        return False
+    if name == "icc_profile":
+        # These store a grey picture with three channels.
+        return not (kind in ("WEBP", "AVIF") and kind_of(value) == b"GRAY")
+    return kind != "JPEG" or len(value) <= _JPEG_SEGMENT

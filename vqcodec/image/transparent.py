@@ -1,0 +1,88 @@
+"""Colours for invisible pixels, so that those beside them keep theirs and plain areas stay cheap."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Pixels at a time, so that a large picture is never in memory twice.
+_STRIP = 1 << 20
+# Colour of a picture in which nothing is visible.
+_NOTHING = 128
+
+
+def is_opaque(alpha: np.ndarray) -> bool:
+    """Return whether an alpha plane (height, width) uint8 is 255 everywhere."""
+    return alpha.size == 0 or int(alpha.min()) == 255
+
+
+def fill(pixels: np.ndarray, alpha: np.ndarray) -> None:
+    """Give invisible pixels, those with alpha 0, colours that run smoothly on from the visible ones, in place.
+
+    Whatever colour they had would spread over the edge of the visible part, because the codec codes blocks.
+    The colours come from a pyramid of means weighted by alpha, so that they grow plain with the distance. If
+    nothing is visible, all pixels become grey.
+
+    Args:
+        pixels: (height, width, 3) uint8, writable.
+        alpha: (height, width) uint8.
+    """
+    if alpha.min() > 0:
+        return
+    if alpha.max() == 0:
+        pixels[:] = _NOTHING
+        return
+    levels = [_first_level(pixels, alpha)]
+    while levels[-1][1].size > 1:
+        levels.append((_sums(levels[-1][0]), _sums(levels[-1][1])))
+    total, weight = levels.pop()
+    colours = total / weight[..., None]
+    while levels:
+        total, weight = levels.pop()
+        finer = _doubled(colours)[: weight.shape[0], : weight.shape[1]]
+        colours = np.divide(total, weight[..., None], out=finer, where=weight[..., None] > 0)
+    width = alpha.shape[1]
+    rows = max(1, _STRIP // width // 2)
+    for top in range(0, len(colours), rows):
+        hidden = alpha[2 * top : 2 * (top + rows)] == 0
+        if not hidden.any():
+            continue
+        before = min(top, 1)
+        around = _doubled(colours[top - before : top + rows + 1])[2 * before :, :width]
+        part = pixels[2 * top : 2 * (top + rows)]
+        part[hidden] = np.rint(around[: len(part)][hidden])
+
+
+def _first_level(pixels: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums of colour times alpha (h, w, 3) and of alpha (h, w), float32, over squares of 2x2 pixels."""
+    rows = max(1, _STRIP // alpha.shape[1] // 2) * 2
+    totals, weights = [], []
+    for top in range(0, len(alpha), rows):
+        weight = alpha[top : top + rows].astype(np.float32)
+        totals.append(_sums(pixels[top : top + rows] * weight[..., None]))
+        weights.append(_sums(weight))
+    return np.concatenate(totals), np.concatenate(weights)
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """Return the sums of squares of 2x2 values (H, W, ...); beyond the edge are zeros."""
+    below, right = values.shape[0] % 2, values.shape[1] % 2
+    if below or right:
+        values = np.pad(values, ((0, below), (0, right)) + ((0, 0),) * (values.ndim - 2))
+    values = values[::2] + values[1::2]
+    return values[:, ::2] + values[:, 1::2]
+
+
+def _doubled(values: np.ndarray) -> np.ndarray:
+    """Return values (H, W, 3) at twice the resolution, interpolated linearly."""
+    for axis in (0, 1):
+        values = np.moveaxis(values, axis, 0)
+        near = 0.75 * values
+        far = 0.25 * values
+        out = np.empty((2 * len(values), *values.shape[1:]), np.float32)
+        out[0::2], out[1::2] = near, near
+        out[2::2] += far[:-1]
+        out[0] += far[0]
+        out[1:-1:2] += far[1:]
+        out[-1] += far[-1]
+        values = np.moveaxis(out, 0, axis)
+    return values
