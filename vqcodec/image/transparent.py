@@ -40,49 +40,56 @@ def fill(pixels: np.ndarray, alpha: np.ndarray) -> None:
         total, weight = levels.pop()
         finer = _doubled(colours)[: weight.shape[0], : weight.shape[1]]
         colours = np.divide(total, weight[..., None], out=finer, where=weight[..., None] > 0)
-    width = alpha.shape[1]
-    rows = max(1, _STRIP // width // 2)
-    for top in range(0, len(colours), rows):
-        hidden = alpha[2 * top : 2 * (top + rows)] == 0
-        if not hidden.any():
-            continue
-        before = min(top, 1)
-        around = _doubled(colours[top - before : top + rows + 1])[2 * before :, :width]
-        part = pixels[2 * top : 2 * (top + rows)]
-        part[hidden] = np.rint(around[: len(part)][hidden])
+    # Squares of 2x2 pixels are small enough to be plain.
+    plain = np.rint(colours, out=colours).astype(np.uint8)
+    rows = max(1, _STRIP // alpha.shape[1])
+    for top in range(0, len(alpha), 2 * rows):
+        hidden = alpha[top : top + 2 * rows] == 0
+        if hidden.any():
+            squares = plain[top // 2 : top // 2 + rows].repeat(2, 0).repeat(2, 1)
+            part = pixels[top : top + 2 * rows]
+            np.copyto(part, squares[: len(part), : part.shape[1]], where=hidden[..., None])
 
 
 def _first_level(pixels: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return sums of colour times alpha (h, w, 3) and of alpha (h, w), float32, over squares of 2x2 pixels."""
-    rows = max(1, _STRIP // alpha.shape[1] // 2) * 2
+    rows = 2 * max(1, _STRIP // alpha.shape[1])
     totals, weights = [], []
     for top in range(0, len(alpha), rows):
-        weight = alpha[top : top + rows].astype(np.float32)
-        totals.append(_sums(pixels[top : top + rows] * weight[..., None]))
-        weights.append(_sums(weight))
+        weight = alpha[top : top + rows].astype(np.uint16)
+        # 255 * 255 fits, and its sums are exact in float32.
+        totals.append(_sums(pixels[top : top + rows] * weight[..., None], np.float32))
+        weights.append(_sums(weight, np.float32))
     return np.concatenate(totals), np.concatenate(weights)
 
 
-def _sums(values: np.ndarray) -> np.ndarray:
+def _sums(values: np.ndarray, dtype: type | None = None) -> np.ndarray:
     """Return the sums of squares of 2x2 values (H, W, ...); beyond the edge are zeros."""
     below, right = values.shape[0] % 2, values.shape[1] % 2
     if below or right:
         values = np.pad(values, ((0, below), (0, right)) + ((0, 0),) * (values.ndim - 2))
-    values = values[::2] + values[1::2]
+    values = np.add(values[::2], values[1::2], dtype=dtype)
     return values[:, ::2] + values[:, 1::2]
 
 
 def _doubled(values: np.ndarray) -> np.ndarray:
     """Return values (H, W, 3) at twice the resolution, interpolated linearly."""
     for axis in (0, 1):
-        values = np.moveaxis(values, axis, 0)
-        near = 0.75 * values
+        height, width = values.shape[:2]
+        out = np.empty((height, 2, width, 3) if axis == 0 else (height, width, 2, 3), np.float32)
+        first, second = (out[:, 0], out[:, 1]) if axis == 0 else (out[:, :, 0], out[:, :, 1])
+        np.multiply(values, 0.75, out=first)
+        second[:] = first
         far = 0.25 * values
-        out = np.empty((2 * len(values), *values.shape[1:]), np.float32)
-        out[0::2], out[1::2] = near, near
-        out[2::2] += far[:-1]
-        out[0] += far[0]
-        out[1:-1:2] += far[1:]
-        out[-1] += far[-1]
-        values = np.moveaxis(out, 0, axis)
+        if axis == 0:
+            first[1:] += far[:-1]
+            first[:1] += far[:1]
+            second[:-1] += far[1:]
+            second[-1:] += far[-1:]
+        else:
+            first[:, 1:] += far[:, :-1]
+            first[:, :1] += far[:, :1]
+            second[:, :-1] += far[:, 1:]
+            second[:, -1:] += far[:, -1:]
+        values = out.reshape((1 + (axis == 0)) * height, (1 + axis) * width, 3)
     return values
