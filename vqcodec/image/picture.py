@@ -20,6 +20,8 @@ from vqcodec.image.srgb import STRIP, ProfileError, ToSrgb, kind_of
 from vqcodec.image.transparent import fill, is_opaque
 
 _GREY = ("1", "L", "LA", "La")
+# These always become sRGB.
+_CONVERTED = ("CMYK", "LAB")
 
 
 @dataclass
@@ -68,32 +70,18 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None, keep: Keep = 
     icc = found.icc or own.icc
     if icc != own.icc:
         curve = None
-    applied = image.mode in ("CMYK", "LAB")
     to_srgb = None
     if image.mode == "CMYK":
         warnings.warn("CMYK is converted to sRGB", LossWarning, stacklevel=3)
         to_srgb = _cmyk_to_srgb(own.icc)
-    if applied:
-        # The profile has been applied and is no longer needed.
-        curve, icc = None, icc if icc and kind_of(icc) == b"RGB " else None
+    changed = image.mode in _CONVERTED or curve is not None
+    if image.mode in _CONVERTED and icc and kind_of(icc) != b"RGB ":
+        # It has been applied and is no longer needed.
+        icc = None
     if image.mode[0] in "IF":
         warnings.warn(f"mode {image.mode} is reduced to 8 bits", LossWarning, stacklevel=3)
         image, curve = _to_eight_bits(image, curve), None
-        applied = applied or signal.colours is not None
-    transparent = image.has_transparency_data
-    shape = image.size if turn >= 5 else image.size[::-1]
-    pixels = np.empty((*shape, 3), np.uint8)
-    alpha = np.empty(shape, np.uint8) if transparent else None
-    rows = max(1, STRIP // image.width)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        if to_srgb is not None:
-            strip = to_srgb.image(strip)
-        values = np.asarray(strip.convert("RGBA" if transparent else "RGB"))
-        colours = values[:, :, :3] if curve is None else colour.applied(curve, values[:, :, :3])
-        _as_stored(pixels, turn)[top : top + rows] = colours
-        if alpha is not None:
-            _as_stored(alpha, turn)[top : top + rows] = values[:, :, 3]
+    pixels, alpha = _upright(image, turn, curve, to_srgb)
     visible = True
     if alpha is not None:
         visible = bool(alpha.any())
@@ -102,7 +90,7 @@ def from_pil(image: Image.Image, metadata: Metadata | None = None, keep: Keep = 
     keeps_icc = found.icc is not None and keep.icc
     grey, icc_now = settle(pixels, image.mode in _GREY, visible, icc, keeps_icc)
     kept = keep.of(meta.upright(replace(found, icc=icc_now)))
-    if kept.exif and icc_now is None and (icc or curve is not None or applied):
+    if kept.exif and icc_now is None and (icc or changed):
         kept = replace(kept, exif=tiff.as_srgb(kept.exif))
     return Picture(pixels, grey, alpha, kept)
 
@@ -158,15 +146,14 @@ def _described(image: Image.Image, signal: signals.Signal, warn: bool) -> tuple[
     icc = own.icc or signal.icc
     if icc and not signal.first:
         return replace(own, icc=icc), None
+    if image.mode in _CONVERTED:
+        return own, None
     colours = signal.colours or signals.of_exif(own.exif, warn)
     if colours is None:
         return own, None
     if colours.unsupported and warn:
-        warnings.warn(
-            f"the {colours.unsupported} colours cannot be converted, and are taken for sRGB",
-            LossWarning,
-            stacklevel=4,
-        )
+        text = f"colours in {colours.unsupported} cannot be converted and will look wrong"
+        warnings.warn(text, LossWarning, stacklevel=4)
     try:
         meaning = colour.meaning_of(colours, image.mode in _GREY or image.mode[0] in "IF")
     except ValueError as error:
@@ -175,6 +162,34 @@ def _described(image: Image.Image, signal: signals.Signal, warn: bool) -> tuple[
             warnings.warn(text, LossWarning, stacklevel=4)
         return own, None
     return replace(own, icc=meaning.icc), meaning.curve
+
+
+def _upright(
+    image: Image.Image, turn: int, curve: np.ndarray | None, to_srgb: ToSrgb | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return pixels (height, width, 3) and alpha (height, width) or `None`, turned upright, strip by strip.
+
+    Args:
+        image: any mode with 8 bits.
+        turn: orientation, 1 to 8.
+        curve: of `colour.Meaning`, applied to the RGB values, or `None`.
+        to_srgb: conversion from the mode of the image, or `None` for Pillow's.
+    """
+    transparent = image.has_transparency_data
+    shape = image.size if turn >= 5 else image.size[::-1]
+    pixels = np.empty((*shape, 3), np.uint8)
+    alpha = np.empty(shape, np.uint8) if transparent else None
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        if to_srgb is not None:
+            strip = to_srgb.image(strip)
+        values = np.asarray(strip.convert("RGBA" if transparent else "RGB"))
+        colours = values[:, :, :3] if curve is None else colour.applied(curve, values[:, :, :3])
+        _as_stored(pixels, turn)[top : top + rows] = colours
+        if alpha is not None:
+            _as_stored(alpha, turn)[top : top + rows] = values[:, :, 3]
+    return pixels, alpha
 
 
 def _cmyk_to_srgb(profile: bytes | None) -> ToSrgb | None:

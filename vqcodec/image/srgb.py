@@ -43,26 +43,18 @@ class ToSrgb:
 
     def __init__(self, icc: bytes) -> None:
         mode = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}.get(kind_of(icc))
-        try:
-            if mode is None:
-                raise ProfileError("a profile of an unknown kind")
-            self._transform = ImageCms.buildTransform(
-                ImageCms.ImageCmsProfile(io.BytesIO(icc)),
-                ImageCms.createProfile("sRGB"),
-                mode,
-                "RGB",
-                ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                ImageCms.Flags.BLACKPOINTCOMPENSATION,
-            )
-        except (ImageCms.PyCMSError, OSError) as error:
-            raise ProfileError(str(error)) from error
+        if mode is None:
+            raise ProfileError("a profile of an unknown kind")
         self._mode = mode
+        self._transform = _transform(icc, mode)
         self.greys: np.ndarray | None = None
         self.changes = True
         if mode == "CMYK":
             return
         ramp = np.arange(256, dtype=np.uint8)
-        out = self._apply(np.repeat(ramp[None, :, None], 3, 2))[0].astype(int)
+        # Few and fine: littlecms rounds the curves of larger amounts.
+        exact = _transform(icc, mode, ImageCms.Flags.NOOPTIMIZE)
+        out = np.asarray(_through(exact, Image.fromarray(ramp[None]).convert(mode)))[0].astype(int)
         if mode == "L" or int(np.ptp(out, 1).max()) <= _NEUTRAL:
             # Green carries most of the light.
             self.greys = ramp if np.abs(out - ramp[:, None]).max() <= _NEAR else out[:, 1].astype(np.uint8)
@@ -87,13 +79,30 @@ class ToSrgb:
 
     def image(self, image: Image.Image) -> Image.Image:
         """Convert a strip of an image in the mode of the profile's kind to mode RGB."""
-        out = self._transform.apply(image)
-        assert out is not None  # only a conversion in place returns none
-        return out
+        return _through(self._transform, image)
 
     def _apply(self, pixels: np.ndarray) -> np.ndarray:
-        source = Image.fromarray(np.ascontiguousarray(pixels))
-        return np.asarray(self.image(source.convert("L") if self._mode == "L" else source))
+        return np.asarray(self.image(Image.fromarray(np.ascontiguousarray(pixels))))
+
+
+def _transform(icc: bytes, mode: str, flags: int = 0) -> ImageCms.ImageCmsTransform:
+    try:
+        return ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION | flags,
+        )
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise ProfileError(str(error)) from error
+
+
+def _through(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+    out = transform.apply(image)
+    assert out is not None  # only a conversion in place returns none
+    return out
 
 
 def converted(image: Image.Image, icc: bytes) -> Image.Image:
