@@ -35,6 +35,8 @@ _METADATA = {
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
 _JPEG_SEGMENT = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
 _XMP_TAG = 700
+# Tags of EXIF and GPS directories.
+_DIRECTORIES = (0x8769, 0x8825)
 
 
 def format_of(suffix: str) -> str:
@@ -89,6 +91,9 @@ def write_image(image: Image.Image, file: BinaryIO, kind: str, keep: Keep = ALL)
         if "xmp" in options:
             exif[_XMP_TAG] = options.pop("xmp")
         options["exif"] = exif
+        if any(tag in exif for tag in _DIRECTORIES):
+            # Pillow's writer of compressed files fails on directories inside the first one.
+            options.pop("compression")
     if kind in ("JPEG", "BMP", "PPM") and image.mode in ("LA", "RGBA"):
         raise WriteError(f"{kind} has no transparency; PNG, WebP, TIFF and AVIF do")
     # Pillow's writers also read `info`, and would find there what they were not given.

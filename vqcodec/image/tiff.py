@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 ORIENTATION = 0x0112
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
@@ -185,14 +186,23 @@ def _without_entry(exif: bytes, order: str, entries: list[int], end: int, at: in
 
 
 def _own_ranges(exif: bytes) -> list[tuple[int, int]]:
-    """Return begin and end of the header and of the directories that must stay."""
+    """Return begin and end of the header, and of the directories that must stay with their values."""
     found = [(0, 8)]
     exif_start = _offset(exif, None, _EXIF)
     for start in (None, exif_start, _offset(exif, exif_start, _INTEROPERABILITY)):
-        _, entries, end = directory(exif, start)
+        order, entries, end = directory(exif, start)
         if entries:
-            found.append((entries[0] - 2, end + 4))
+            found += [(entries[0] - 2, end + 4), *_values(exif, order, entries)]
     return found
+
+
+def _values(exif: bytes, order: str, entries: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of the values that entries point to."""
+    for at in entries:
+        _, kind, count, where = struct.unpack_from(order + "HHII", exif, at)
+        length = _SIZES.get(kind, 1) * count
+        if length > 4:
+            yield where, where + length
 
 
 def _zeroed(exif: bytes, start: int, kept: list[tuple[int, int]]) -> bytes:
@@ -204,11 +214,8 @@ def _zeroed(exif: bytes, start: int, kept: list[tuple[int, int]]) -> bytes:
         if begin < stop <= len(exif) and not any(begin < last and first < stop for first, last in kept):
             out[begin:stop] = bytes(stop - begin)
 
-    for at in entries:
-        _, kind, count, where = struct.unpack_from(order + "HHII", exif, at)
-        length = _SIZES.get(kind, 1) * count
-        if length > 4:
-            erase(where, where + length)
+    for first, last in _values(exif, order, entries):
+        erase(first, last)
     if entries:
         erase(entries[0] - 2, end + 4)
     return bytes(out)

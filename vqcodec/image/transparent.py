@@ -6,8 +6,10 @@ import numpy as np
 
 # Pixels at a time, so that a large picture is never in memory twice.
 _STRIP = 1 << 20
-# Colour of a picture in which nothing is visible.
-_NOTHING = 128
+# Sum of alpha below which colours count for less than those around them.
+_FAINT = np.float32(16)
+# Level of the pyramid, of squares of 16x16 pixels, whose squares beside visible ones are near to them.
+_NEAR = 3
 
 
 def is_opaque(alpha: np.ndarray) -> bool:
@@ -19,8 +21,8 @@ def fill(pixels: np.ndarray, alpha: np.ndarray) -> None:
     """Give invisible pixels, those with alpha 0, colours that run smoothly on from the visible ones, in place.
 
     Whatever colour they had would spread over the edge of the visible part, because the codec codes blocks.
-    The colours come from a pyramid of means weighted by alpha, so that they grow plain with the distance. If
-    nothing is visible, all pixels become grey.
+    The colours come from a pyramid of means weighted by alpha. Between 8 and 40 pixels away they turn to white
+    or black, whichever is nearer to the picture: plain areas of these are the cheapest.
 
     Args:
         pixels: (height, width, 3) uint8, writable.
@@ -29,17 +31,20 @@ def fill(pixels: np.ndarray, alpha: np.ndarray) -> None:
     if alpha.min() > 0:
         return
     if alpha.max() == 0:
-        pixels[:] = _NOTHING
+        pixels[:] = 255
         return
     levels = [_first_level(pixels, alpha)]
     while levels[-1][1].size > 1:
         levels.append((_sums(levels[-1][0]), _sums(levels[-1][1])))
     total, weight = levels.pop()
     colours = total / weight[..., None]
+    far = 255 if colours.mean() > 127 else 0
     while levels:
         total, weight = levels.pop()
         finer = _doubled(colours)[: weight.shape[0], : weight.shape[1]]
-        colours = np.divide(total, weight[..., None], out=finer, where=weight[..., None] > 0)
+        colours = (total + _FAINT * finer) / (weight + _FAINT)[..., None]
+        if len(levels) == _NEAR:
+            colours[~_grown(weight > 0)] = far
     # Squares of 2x2 pixels are small enough to be plain.
     plain = np.rint(colours, out=colours).astype(np.uint8)
     rows = max(1, _STRIP // alpha.shape[1])
@@ -70,6 +75,17 @@ def _sums(values: np.ndarray, dtype: type | None = None) -> np.ndarray:
         values = np.pad(values, ((0, below), (0, right)) + ((0, 0),) * (values.ndim - 2))
     values = np.add(values[::2], values[1::2], dtype=dtype)
     return values[:, ::2] + values[:, 1::2]
+
+
+def _grown(mask: np.ndarray) -> np.ndarray:
+    """Return a mask (H, W) with the eight neighbours of each position in it."""
+    for axis in (0, 1):
+        mask = np.moveaxis(mask, axis, 0)
+        out = mask.copy()
+        out[1:] |= mask[:-1]
+        out[:-1] |= mask[1:]
+        mask = np.moveaxis(out, 0, axis)
+    return mask
 
 
 def _doubled(values: np.ndarray) -> np.ndarray:
