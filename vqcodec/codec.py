@@ -142,12 +142,12 @@ class Codec:
         Warns with `LossWarning` if even the largest file is more than 3 % below `bpp` or `size`.
 
         Args:
-            image: its EXIF orientation is applied; alpha is kept losslessly. A `Picture`, as returned by
-                `vqcodec.image.picture.read`, is taken as it is.
+            image: see `vqcodec.image.picture.from_pil` for what becomes of orientation, colours and alpha.
+                A `Picture`, as returned by `vqcodec.image.picture.read`, is taken as it is.
             quality: 0..100; higher is better and larger.
             bpp: maximum bits per pixel of the whole file, in place of a quality.
             size: maximum number of bytes of the whole file, in place of a quality.
-            metadata: replaces the metadata of the image; `Metadata()` keeps none.
+            metadata: replaces that of the image. Without a profile in it, colours are converted to sRGB.
             progress: called repeatedly with the fraction done, 0..1.
 
         Raises:
