@@ -277,6 +277,18 @@ def test_cameras_say_adobe_rgb_in_the_exif(kind: str) -> None:
     assert tiff.colour_space(bare.metadata.exif) == "sRGB"
 
 
+def test_exif_can_describe_primaries_and_gamma() -> None:
+    exif = Image.Exif()
+    exif[318], exif[319] = ADOBE[:2], ADOBE[2:]
+    exif.get_ifd(0x8769)[0xA001] = 0xFFFF
+    image = Image.fromarray(PATCHES)
+    for gamma in (None, 1.8, 2.2):
+        if gamma is not None:
+            exif.get_ifd(0x8769)[0xA500] = TiffImagePlugin.IFDRational(round(10 * gamma), 10)
+        picture = silently(files.saved(image, "PNG", exif=exif))
+        assert np.abs(looks(picture) - files.to_srgb(PATCHES, "Adobe RGB", gamma)).max() < 3, gamma
+
+
 def test_exif_counts_only_where_nothing_else_does() -> None:
     image = Image.fromarray(PATCHES)
     exif = files.colour_exif(0xFFFF, "R03")
