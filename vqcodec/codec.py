@@ -146,11 +146,12 @@ class Codec:
 
         Args:
             image: path, open file, bytes of a picture file, PIL image, `Picture`, array or tensor; see
-                `vqcodec.image.inputs.as_picture`. EXIF orientation is applied; alpha is kept losslessly.
+                `vqcodec.image.inputs.as_picture`, and `vqcodec.image.picture.from_pil` for what becomes of
+                orientation, colours and alpha. A `Picture` is taken as it is.
             quality: 0..100; higher is better and larger.
             bpp: maximum bits per pixel of the whole file, in place of a quality.
             size: maximum number of bytes of the whole file, in place of a quality.
-            metadata: replaces the metadata of the image; `Metadata()` keeps none.
+            metadata: replaces that of the image. Without a profile in it, colours are converted to sRGB.
             progress: called repeatedly with the fraction done, 0..1.
 
         Raises:

@@ -148,8 +148,10 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    from vqcodec.image.picture import metadata_of
+
     options = _own_options(image.encoderinfo)
-    own = meta.of_image(image)
+    own = metadata_of(image)
     kept = bitstream.Metadata(
         icc=options.pop("icc_profile", own.icc) or None,
         exif=meta.as_exif(options.pop("exif")) if "exif" in options else own.exif,

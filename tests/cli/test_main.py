@@ -316,7 +316,7 @@ def test_warnings_are_one_line_and_name_the_file(photo: Image.Image, capsys: pyt
 
 
 def test_info_describes_files(here: Path, capsys: pytest.CaptureFixture) -> None:
-    image = Image.new("RGBA", (1500, 20), (1, 2, 3, 4))
+    image = Image.new("RGBA", (1500, 20), (1, 2, 30, 4))
     image.save("wide.png", icc_profile=rgb_profile())
     assert run("compress", "wide.png", "photo.png", "--quiet") == 0
     assert run("info", "wide.vqc") == 0

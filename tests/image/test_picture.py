@@ -18,7 +18,7 @@ from vqcodec.errors import ImageError, LossWarning
 from vqcodec.image.canvas import Canvas
 from vqcodec.image.picture import Picture, from_pil, read
 
-COLOURS = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+COLOURS = 2 * np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
 
 
 def silently(image: Image.Image) -> Picture:
@@ -52,10 +52,10 @@ def test_orientation_is_applied_once(orientation: int, kind: str) -> None:
 
 
 def test_alpha_turns_with_the_picture() -> None:
-    image = Image.fromarray(np.dstack([COLOURS, COLOURS[:, :, 0]]))
+    image = Image.fromarray(np.dstack([COLOURS, COLOURS[:, :, 1]]))
     picture = from_pil(image, Metadata(exif=camera_exif(6)))
     assert np.array_equal(picture.pixels, np.rot90(COLOURS, 3))
-    assert np.array_equal(picture.alpha, np.rot90(COLOURS[:, :, 0], 3))
+    assert np.array_equal(picture.alpha, np.rot90(COLOURS[:, :, 1], 3))
 
 
 def test_orientation_counts_even_where_the_metadata_is_dropped(tmp_path: Path) -> None:
@@ -68,15 +68,16 @@ def test_orientation_counts_even_where_the_metadata_is_dropped(tmp_path: Path) -
 
 # --- modes ----------------------------------------------------------------------------------------------
 
+# Alpha that is opaque everywhere counts as none.
 EXACT = [
     ("RGB", False, False),
-    ("RGBA", False, True),
+    ("RGBA", False, False),
     ("RGBX", False, False),
     ("L", True, False),
     ("1", True, False),
-    ("LA", True, True),
+    ("LA", True, False),
     ("P", False, False),
-    ("PA", False, True),
+    ("PA", False, False),
     ("YCbCr", False, False),
     ("HSV", False, False),
     ("LAB", False, False),

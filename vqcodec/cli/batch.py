@@ -19,6 +19,7 @@ from vqcodec.cli.output import exists_already
 from vqcodec.cli.plan import Task, plan
 from vqcodec.errors import RequestError, WriteError
 from vqcodec.image.find import readable_suffixes
+from vqcodec.image.keep import Keep
 from vqcodec.image.save import format_of
 from vqcodec.runtime.threads import in_parallel, torch_threads, usable_cores
 
@@ -34,7 +35,7 @@ def compress_files(
     quality: float,
     bpp: float | None,
     size: int | None,
-    strip: bool,
+    keep: Keep,
     engine: str,
     max_megapixels: float,
     force: bool,
@@ -46,7 +47,7 @@ def compress_files(
         vqcodec.errors.VqcodecError: the options do not go together, or the model cannot be loaded.
     """
     tasks = plan(inputs, output, readable_suffixes(), SUFFIX)
-    work = Compression(quality, bpp, size, not strip, _pixels(max_megapixels), force)
+    work = Compression(quality, bpp, size, keep, _pixels(max_megapixels), force)
     return _run(tasks, work, engine=engine, **batch)
 
 
@@ -62,6 +63,7 @@ def decompress_files(
     realism: float | None,
     reference: Path | None,
     label: bool,
+    keep: Keep,
     max_megapixels: float,
     force: bool,
     **batch,
@@ -78,7 +80,7 @@ def decompress_files(
     kinds = {format_of(task.target.suffix) for task in tasks if task.target}
     kind = format_of(new_suffix) if suffix or not kinds else kinds.pop()
     limit = _pixels(max_megapixels)
-    work = Decompression(stages, region, scale, conceal, realism, limit, kind, force, reference, label)
+    work = Decompression(stages, region, scale, conceal, realism, limit, kind, force, reference, keep, label)
     return _run(tasks, work, engine="local", **batch)
 
 

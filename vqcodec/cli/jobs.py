@@ -17,6 +17,7 @@ from bitstream import BitstreamError
 from vqcodec.cli.output import replacing
 from vqcodec.cli.plan import Task
 from vqcodec.errors import ImageError, RequestError
+from vqcodec.image.keep import ALL, Keep
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +33,7 @@ class Compression:
 
     Attributes:
         quality, bpp, size: see `Codec.compress`.
-        keep_metadata: whether to keep ICC profile, EXIF and XMP.
+        keep: which metadata to keep.
         max_pixels: refuse larger pictures; `None` for no limit.
         overwrite: whether to replace existing outputs.
     """
@@ -40,7 +41,7 @@ class Compression:
     quality: float
     bpp: float | None = None
     size: int | None = None
-    keep_metadata: bool = True
+    keep: Keep = ALL
     max_pixels: int | None = None
     overwrite: bool = False
 
@@ -61,7 +62,7 @@ class Compression:
         from vqcodec.image.picture import read
 
         source = io.BytesIO(sys.stdin.buffer.read()) if task.source is None else task.source
-        picture = read(source, self.max_pixels, self.keep_metadata)
+        picture = read(source, self.max_pixels, self.keep)
         data = codec.compress(picture, self.quality, bpp=self.bpp, size=self.size, progress=progress)
         with _output(task.target, self.overwrite) as file:
             file.write(data)
@@ -78,6 +79,7 @@ class Decompression:
         kind: Pillow's name of the output format; `None` chooses it by the suffix of the output.
         overwrite: whether to replace existing outputs.
         reference: picture to compare the result with, or `None`.
+        keep: which metadata to write.
         label: whether the output says of itself that a generative codec made it.
     """
 
@@ -90,6 +92,7 @@ class Decompression:
     kind: str | None = None
     overwrite: bool = False
     reference: Path | None = None
+    keep: Keep = ALL
     label: bool = True
 
     def run(self, codec: Codec, task: Task, progress: Progress | None = None) -> dict[str, Any]:
@@ -131,7 +134,7 @@ class Decompression:
             realism = codec.transform.realism if self.realism is None else self.realism
             label = Label.of(data, realism) if self.label else None
         with _output(task.target, self.overwrite) as file:
-            write_image(image, file, kind, label=label)
+            write_image(image, file, kind, self.keep, label=label)
         said = {"width": image.width, "height": image.height, "mode": image.mode, "bytes": size}
         return said if self.reference is None else said | {"psnr": _psnr(image, self.reference)}
 
@@ -167,8 +170,14 @@ def _output(target: Path | None, overwrite: bool) -> Iterator[BinaryIO]:
 def _psnr(image: Image.Image, reference: Path) -> float:
     """Return the peak signal-to-noise ratio of the RGB values in dB; infinite for equal pictures."""
     from vqcodec.image.picture import read
+    from vqcodec.image.srgb import converted
 
-    expected = read(reference).pixels
+    picture, icc = read(reference), image.info.get("icc_profile")
+    if picture.metadata.icc != icc:
+        # The profile was dropped on the way, so the numbers can be compared in sRGB only.
+        picture = read(reference, keep_metadata=False)
+        image = converted(image, icc) if icc else image
+    expected = picture.pixels
     if expected.shape[:2] != (image.height, image.width):
         raise RequestError(f"the reference has {expected.shape[1]}x{expected.shape[0]} pixels")
     total = 0.0

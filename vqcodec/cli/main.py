@@ -118,6 +118,18 @@ def _shared(command: Callable) -> Callable:
             type=_PATH,
             help="File, directory, or - for standard output. [beside the input]",
         ),
+        click.option(
+            "--keep",
+            metavar="LIST",
+            help="Metadata to keep: icc, exif, xmp with commas, all or none. Colours stay: without icc they are "
+            "converted to sRGB. [all]",
+        ),
+        click.option(
+            "--drop",
+            metavar="LIST",
+            default="",
+            help="Parts of the metadata to drop: gps, thumbnail. compress always drops the thumbnail.",
+        ),
         click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
         click.option("--skip-existing", is_flag=True, help="Keep outputs that exist, and make the others."),
         click.option(
@@ -169,7 +181,7 @@ def cli() -> None:
 @click.option(
     "--size", type=click.IntRange(min=1), metavar="BYTES", help="Maximum size in bytes, instead of -q."
 )
-@click.option("--strip", is_flag=True, help="Drop ICC profile, EXIF and XMP.")
+@click.option("--strip", is_flag=True, help="The same as --keep none.")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -182,9 +194,15 @@ def cli() -> None:
 def compress(ctx: click.Context, **options: Any) -> None:
     """Compress pictures to .vqc files."""
     from vqcodec.cli.batch import compress_files
+    from vqcodec.image.keep import Keep
 
     if options["bpp"] is not None and options["size"] is not None:
         raise click.UsageError("--bpp and --size exclude each other")
+    if options.pop("strip"):
+        if options["keep"] is not None:
+            raise click.UsageError("--strip and --keep exclude each other")
+        options["keep"] = "none"
+    options["keep"] = Keep.named(options["keep"], options.pop("drop"))
     ctx.exit(compress_files(**options))
 
 
@@ -222,7 +240,9 @@ def compress(ctx: click.Context, **options: Any) -> None:
 def decompress(ctx: click.Context, **options: Any) -> None:
     """Rebuild pictures from .vqc files."""
     from vqcodec.cli.batch import decompress_files
+    from vqcodec.image.keep import Keep
 
+    options["keep"] = Keep.named(options["keep"], options.pop("drop"))
     options["scale"] = int(options["scale"][-1])
     ctx.exit(decompress_files(**options))
 

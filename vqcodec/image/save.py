@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from PIL import Image, PngImagePlugin
 
 from vqcodec.errors import LossWarning, RequestError, WriteError
+from vqcodec.image import metadata as meta
+from vqcodec.image import tiff
+from vqcodec.image.keep import ALL, Keep
 from vqcodec.image.label import Label, with_labels
+from vqcodec.image.srgb import converted, kind_of
 
 # The picture has been through one lossy codec, so these settings add as little loss as they can.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -33,6 +38,8 @@ _COMMENTS = ("GIF", "JPEG2000")
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
 _JPEG_SEGMENT = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
 _XMP_TAG = 700
+# Tags of EXIF and GPS directories.
+_DIRECTORIES = (0x8769, 0x8825)
 
 
 def format_of(suffix: str) -> str:
@@ -47,22 +54,31 @@ def format_of(suffix: str) -> str:
     return found
 
 
-def write_image(image: Image.Image, file: BinaryIO, kind: str, *, label: Label | None = None) -> None:
+def write_image(
+    image: Image.Image, file: BinaryIO, kind: str, keep: Keep = ALL, *, label: Label | None = None
+) -> None:
     """Write an image with the ICC profile, EXIF and XMP in its `Image.info`, and with a label.
 
-    Warns with `LossWarning` about metadata that the format cannot hold. Formats without XMP get the label as
-    a comment, and formats without comments get none.
+    Where the profile is not written, colours are converted to sRGB. Formats without XMP get the label as a comment, and
+    formats without comments get none. Warns with `LossWarning` about metadata that the format cannot hold.
 
     Args:
         image: mode L, LA, RGB or RGBA.
         file: open for writing; the caller removes it on failure.
         kind: Pillow's name of the format.
+        keep: which metadata to write.
         label: what the picture says of itself; `None` for nothing.
 
     Raises:
         WriteError: the format cannot hold the picture.
     """
-    metadata = {name: image.info[name] for name in _NAMES if name in image.info}
+    whole = meta.from_info(image.info)
+    kept = keep.of(whole)
+    in_srgb = whole.icc is not None and not (kept.icc and _holds(kind, "icc_profile", kept.icc))
+    if in_srgb and kept.exif:
+        # The EXIF must not say what the numbers no longer mean.
+        kept = replace(kept, exif=tiff.as_srgb(kept.exif))
+    metadata = meta.to_info(kept)
     lost = [name for name, value in metadata.items() if not _holds(kind, name, value)]
     for name in lost:
         del metadata[name]
@@ -76,7 +92,10 @@ def write_image(image: Image.Image, file: BinaryIO, kind: str, *, label: Label |
                 metadata[name] = with_labels({}, label)[name]
     if lost:
         names = ", ".join(_NAMES[name] for name in lost)
-        warnings.warn(f"{names} cannot be kept in {kind}", LossWarning, stacklevel=2)
+        then = "; the colours are converted to sRGB" if "icc_profile" in lost else ""
+        warnings.warn(f"{names} cannot be kept in {kind}{then}", LossWarning, stacklevel=2)
+    if in_srgb and whole.icc is not None:
+        image = converted(image, whole.icc)
     options = _OPTIONS.get(kind, {}) | metadata
     if label is not None and kind in _COMMENTS:
         options["comment"] = label.comment
@@ -92,20 +111,26 @@ def write_image(image: Image.Image, file: BinaryIO, kind: str, *, label: Label |
         if "xmp" in options:
             exif[_XMP_TAG] = options.pop("xmp")
         options["exif"] = exif
+        if any(tag in exif for tag in _DIRECTORIES):
+            # Pillow's writer of compressed files fails on directories inside the first one.
+            options.pop("compression")
     if kind in ("JPEG", "BMP", "PPM") and image.mode in ("LA", "RGBA"):
         raise WriteError(f"{kind} has no transparency; PNG, WebP, TIFF and AVIF do")
     # Pillow's writers also read `info`, and would find there what they were not given.
-    kept, image.info = image.info, {}
+    info, image.info = image.info, {}
     try:
         image.save(file, kind, **options)
     except (ValueError, KeyError, SyntaxError) as error:
         raise WriteError(f"{kind} cannot hold this picture: {error}") from error
     finally:
-        image.info = kept
+        image.info = info
 
 
 def _holds(kind: str, name: str, value: bytes) -> bool:
-    """Return whether a format holds an item of metadata."""
+    """Return whether a format can hold an item of metadata."""
     if name not in _METADATA.get(kind, ()):
         return False
-    return kind != "JPEG" or name == "icc_profile" or len(value) <= _JPEG_SEGMENT
+    if name == "icc_profile":
+        # These store a grey picture with three channels.
+        return not (kind in ("WEBP", "AVIF") and kind_of(value) == b"GRAY")
+    return kind != "JPEG" or len(value) <= _JPEG_SEGMENT
