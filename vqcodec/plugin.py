@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 import bitstream
+from vqcodec.forks import surviving_lock
 from vqcodec.image import metadata as meta
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class VqcImageFile(ImageFile.ImageFile):
     format_description = "vqcodec neural image"
 
     def _open(self) -> None:
-        self._loading = threading.Lock()
+        self._loading = surviving_lock()
         assert self.fp is not None  # Pillow sets it before it calls this
         self._data = self.fp.read()
         with _damage_as_os_error():
