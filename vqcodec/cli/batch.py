@@ -151,6 +151,8 @@ def run_batch(tasks: Sequence[Task], work: Work, threads: int, console: Console)
             error = future.exception()
             if error is None:
                 console.done(task, future.result())
+            elif task.target is None and isinstance(error, BrokenPipeError):
+                raise error
             else:
                 console.fault(task, error)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import mmap
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from bitstream import BitstreamError
 from vqcodec.cli.output import replacing
 from vqcodec.cli.plan import Task
+from vqcodec.cli.streams import read_standard_input, write_standard_output
 from vqcodec.errors import ImageError, RequestError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Compression:
         """
         from vqcodec.image.picture import read
 
-        source = io.BytesIO(sys.stdin.buffer.read()) if task.source is None else task.source
+        source = io.BytesIO(read_standard_input()) if task.source is None else task.source
         picture = read(source, self.max_pixels, self.keep_metadata)
         data = codec.compress(picture, self.quality, bpp=self.bpp, size=self.size, progress=progress)
         with _output(task.target, self.overwrite) as file:
@@ -135,7 +135,7 @@ class Decompression:
 def _contents(source: Path | None, mapped: bool) -> Iterator[bytes | mmap.mmap]:
     """Give the contents of a file. With `mapped`, map it into memory, because only parts are needed."""
     if source is None:
-        yield sys.stdin.buffer.read()
+        yield read_standard_input()
         return
     try:
         with source.open("rb") as file:
@@ -155,8 +155,7 @@ def _output(target: Path | None, overwrite: bool) -> Iterator[BinaryIO]:
     # Pillow seeks when it writes some formats, which a pipe cannot do.
     buffer = io.BytesIO()
     yield buffer
-    sys.stdout.buffer.write(buffer.getbuffer())
-    sys.stdout.buffer.flush()
+    write_standard_output(buffer.getbuffer())
 
 
 def _psnr(image: Image.Image, reference: Path) -> float:

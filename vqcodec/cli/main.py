@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from vqcodec import __version__
+from vqcodec.cli import streams
 from vqcodec.errors import Interrupted, VqcodecError
 from vqcodec.rate import DEFAULT_QUALITY
 
@@ -25,7 +27,7 @@ Exit codes:
      any file gives one that has not lost all its tiles
   5  the model is missing, or not the one the file was made with
   6  the requested size cannot be reached
-  7  an output cannot be written, or already exists
+  7  an output cannot be written, or already exists; also standard output, if all else went well
   130  stopped by Ctrl-C
 """
 
@@ -242,13 +244,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = cli.main(arguments, prog_name="vqcodec", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         code = error.exit_code
     except VqcodecError as error:
-        click.echo(f"vqcodec: {error}", err=True)
+        streams.complain(f"vqcodec: {error}")
         code = error.exit_code
     except BrokenPipeError:
         # The reader of standard output has closed it; Python would complain again at exit.
         sys.stdout = None
         code = 1
-    sys.exit(code)
+    sys.exit(streams.finish(code or 0))
