@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import mmap
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class Compression:
         keep_metadata: whether to keep ICC profile, EXIF and XMP.
         max_pixels: refuse larger pictures; `None` for no limit.
         overwrite: whether to replace existing outputs.
+        preserve: whether outputs take the times and permissions of their inputs.
     """
 
     quality: float
@@ -43,6 +45,7 @@ class Compression:
     keep_metadata: bool = True
     max_pixels: int | None = None
     overwrite: bool = False
+    preserve: bool = False
 
     def run(self, codec: Codec, task: Task, progress: Progress | None = None) -> dict[str, Any]:
         """Compress one file; return facts to report about it.
@@ -60,10 +63,11 @@ class Compression:
         """
         from vqcodec.image.picture import read
 
+        like = _status(task.source) if self.preserve else None
         source = io.BytesIO(read_standard_input()) if task.source is None else task.source
         picture = read(source, self.max_pixels, self.keep_metadata)
         data = codec.compress(picture, self.quality, bpp=self.bpp, size=self.size, progress=progress)
-        with _output(task.target, self.overwrite) as file:
+        with _output(task.target, self.overwrite, like) as file:
             file.write(data)
         height, width = picture.pixels.shape[:2]
         return {"width": width, "height": height, "bytes": len(data), "bpp": 8 * len(data) / (width * height)}
@@ -77,6 +81,7 @@ class Decompression:
         stages, region, scale, conceal, realism, max_pixels: see `Codec.decompress`.
         kind: Pillow's name of the output format; `None` chooses it by the suffix of the output.
         overwrite: whether to replace existing outputs.
+        preserve: whether outputs take the times and permissions of their inputs.
         reference: picture to compare the result with, or `None`.
     """
 
@@ -88,6 +93,7 @@ class Decompression:
     max_pixels: int | None = None
     kind: str | None = None
     overwrite: bool = False
+    preserve: bool = False
     reference: Path | None = None
 
     def run(self, codec: Codec, task: Task, progress: Progress | None = None) -> dict[str, Any]:
@@ -107,6 +113,7 @@ class Decompression:
         from vqcodec.image.save import format_of, write_image
 
         kind = self.kind or ("PNG" if task.target is None else format_of(task.target.suffix))
+        like = _status(task.source) if self.preserve else None
         with _contents(task.source, mapped=self.region is not None) as data:
             try:
                 image = codec.decompress(
@@ -125,10 +132,17 @@ class Decompression:
             except ValueError as error:
                 raise RequestError(str(error)) from error
             size = len(data)
-        with _output(task.target, self.overwrite) as file:
+        with _output(task.target, self.overwrite, like) as file:
             write_image(image, file, kind)
         said = {"width": image.width, "height": image.height, "mode": image.mode, "bytes": size}
         return said if self.reference is None else said | {"psnr": _psnr(image, self.reference)}
+
+
+def _status(source: Path | None) -> os.stat_result | None:
+    """Return the status of a file before it is read, because reading changes it."""
+    with contextlib.suppress(OSError):
+        return source.stat() if source else None
+    return None  # reading will say why
 
 
 @contextlib.contextmanager
@@ -147,9 +161,9 @@ def _contents(source: Path | None, mapped: bool) -> Iterator[bytes | mmap.mmap]:
 
 
 @contextlib.contextmanager
-def _output(target: Path | None, overwrite: bool) -> Iterator[BinaryIO]:
+def _output(target: Path | None, overwrite: bool, like: os.stat_result | None) -> Iterator[BinaryIO]:
     if target is not None:
-        with replacing(target, overwrite) as file:
+        with replacing(target, overwrite, like) as file:
             yield file
         return
     # Pillow seeks when it writes some formats, which a pipe cannot do.

@@ -121,6 +121,7 @@ def _shared(command: Callable) -> Callable:
             help="File, directory, or - for standard output. [beside the input]",
         ),
         click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
+        click.option("--preserve", is_flag=True, help="Give outputs the times and permissions of inputs."),
         click.option("--skip-existing", is_flag=True, help="Keep outputs that exist, and make the others."),
         click.option(
             "--model", metavar="NAME|FILE", type=_PATH, help="Released model or model file. [photo]"
