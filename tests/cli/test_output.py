@@ -161,3 +161,11 @@ def test_times_and_permissions_of_another_file(tmp_path: Path) -> None:
         assert (mode(target), found.st_mtime_ns) == (0o640, 9 * 10**17 + 2000)
         assert found.st_atime_ns == 10**18 + 1000
         target.chmod(0o600)
+
+
+def test_names_may_be_as_long_as_the_system_lets_them(tmp_path: Path) -> None:
+    name = 83 * "\u4e2d" + ".vqc" if os.name == "posix" else 200 * "n" + ".vqc"
+    write(tmp_path / name)
+    assert names(tmp_path) == [name]
+    with pytest.raises(WriteError, match="cannot be written: "):
+        write(tmp_path / (300 * "n" + ".vqc"))

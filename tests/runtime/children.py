@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import vqcodec
 from vqcodec.codec import Codec
+from vqcodec.errors import RequestError
 
 DATA = Path(__file__).parents[1] / "data"
 QUALITIES = [20, 50, 80]
@@ -98,6 +99,20 @@ def fork_during_work() -> bool:
     for thread in threads:
         thread.join()
     return same
+
+
+def fork_with_another_device() -> bool:
+    """Devices stay behind. That is told at once. The device "meta" stands for one that may not be here."""
+    codec, image = Codec.load(device="meta"), photograph(96)
+
+    def work() -> bool:
+        try:
+            codec.compress(image)
+        except RequestError as error:
+            advised = "start processes with 'spawn' or 'forkserver'" in str(error)
+        return advised and bool(Codec.load().compress(image))
+
+    return succeeds_in_fork(work)
 
 
 def threads() -> bool:

@@ -34,6 +34,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
         pytest.param("fork", marks=needs_fork),
         pytest.param("fork_with_more_threads", marks=needs_fork),
         pytest.param("fork_during_work", marks=needs_fork),
+        pytest.param("fork_with_another_device", marks=needs_fork),
         pytest.param("pool_by_fork", marks=needs_fork),
         pytest.param("pool_by_forkserver", marks=needs_fork),
         "pool_by_spawn",

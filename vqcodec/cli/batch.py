@@ -195,9 +195,9 @@ def check_targets(
             console.fault(task, WriteError(f"is already the output of {first.source_name}"))
         elif _identity(task.target) in sources:
             console.fault(task, WriteError("is one of the inputs"))
-        elif skip_existing and task.target.is_file():
+        elif skip_existing and os.path.isfile(task.target):
             console.done(task, {"skipped": True})
-        elif not overwrite and task.target.is_file():
+        elif not overwrite and os.path.isfile(task.target):
             console.fault(task, exists_already())
         else:
             yield task

@@ -32,7 +32,8 @@ def replacing(path: Path, overwrite: bool = False, like: os.stat_result | None =
         WriteError: the path exists and `overwrite` is false, or it cannot be written.
     """
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file() and not target.is_dir():
+    # Not the methods of `Path`, which raise errors for names that are too long.
+    if os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target):
         with _writing(), target.open("wb") as file:
             yield file
         return
@@ -46,7 +47,8 @@ def replacing(path: Path, overwrite: bool = False, like: os.stat_result | None =
         if not overwrite and target.exists():
             raise FileExistsError
         before = target.stat() if target.exists() else None
-        temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
+        # A name has up to 255 bytes, and a character up to 4.
+        temporary = target.with_name(f".{target.name[:60]}.{secrets.token_hex(4)}.tmp")
         # Nobody may read the file before it has the permissions that it ends with.
         mode = 0o600 if before or like else 0o666
         try:

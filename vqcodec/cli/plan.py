@@ -120,7 +120,8 @@ def _find(
 ) -> Iterator[tuple[Path | None, Path]]:
     """Yield each source, and its path relative to the directory that was searched.
 
-    Directories that cannot be read, or have nothing to read, are added to `faults`.
+    Directories that cannot be read, or have nothing to read, are added to `faults`, and so are pipes in them, for
+    which one could wait for ever.
     """
 
     def unreadable(error: OSError) -> None:
@@ -132,15 +133,21 @@ def _find(
         elif os.path.isdir(name):
             before = len(faults)
             inside = list(files_below(Path(name), suffixes, on_error=unreadable))
+            special = {path for path in inside if _is_special(path)}
+            faults.extend(Task(path, path, "is a pipe or a device") for path in inside if path in special)
             if not inside and len(faults) == before:
                 faults.append(Task(Path(name), Path(name), "holds no files of the kind to read"))
-            yield from ((path, path.relative_to(name)) for path in inside)
+            yield from ((path, path.relative_to(name)) for path in inside if path not in special)
         elif _is_pattern(name):
             for path in sorted(map(Path, glob.glob(name, recursive=True))) or [Path(name)]:
                 if not path.is_dir():
                     yield path, Path(path.name)
         else:
             yield Path(name), Path(Path(name).name)
+
+
+def _is_special(path: Path) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _is_pattern(name: str) -> bool:
