@@ -183,7 +183,10 @@ def cli() -> None:
 @_shared
 @click.pass_context
 def compress(ctx: click.Context, **options: Any) -> None:
-    """Compress pictures to .vqc files."""
+    """Compress pictures to .vqc files.
+
+    photo.jpg becomes photo.vqc, or photo.jpg.vqc if photo.png is among the inputs too.
+    """
     from vqcodec.cli.batch import compress_files
 
     if options["bpp"] is not None and options["size"] is not None:
