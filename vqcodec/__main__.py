@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 
+from vqcodec.cli.streams import complain, prepare
+
 
 def main() -> None:
     """Run the command line. Ctrl-C at any time prints one line and exits with code 130."""
     try:
+        prepare()
         from vqcodec.cli.main import main as run
 
         run()
     except KeyboardInterrupt:
-        print("vqcodec: stopped", file=sys.stderr)
+        complain("vqcodec: stopped")
         sys.exit(130)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,11 +17,13 @@ from vqcodec.contents import FileLike, contents
 from vqcodec.entropy.excerpt import Excerpt, read_damaged, read_excerpt
 from vqcodec.entropy.packing import Packing
 from vqcodec.errors import ConcealedWarning, LossWarning, TargetError
+from vqcodec.forks import surviving_lock
 from vqcodec.generate.conceal import conceal as fill_in
 from vqcodec.generate.prior import Prior
 from vqcodec.geometry import Box
 from vqcodec.image.canvas import Canvas
 from vqcodec.image.inputs import ImageLike, as_picture
+from vqcodec.portable import Portable
 from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_LMBDA, TOLERANCE, lmbda_of, most_bytes, search
 from vqcodec.runtime.threads import results_in_parallel
 from vqcodec.runtime.transform import Transform
@@ -39,11 +40,11 @@ MISSING = 128
 Progress = Callable[[float], None]
 
 
-class Codec:
+class Codec(Portable):
     """A loaded model that turns images into bytes and back.
 
     Loading takes a moment, so load once and reuse the codec for many images. The networks are read-only after
-    loading, so several threads can share a codec.
+    loading, so threads, and the children of a fork, can share a codec. When pickled, it is loaded again.
 
     Args:
         file: return value of `load_model`.
@@ -64,6 +65,7 @@ class Codec:
     def __init__(
         self, file: ModelFile, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
     ) -> None:
+        super().__init__(file, device, dtype)
         self.transform = Transform(file, device, dtype)
         self.packing = Packing(file)
         self.model = self.transform.model
@@ -274,8 +276,7 @@ class Codec:
                 warnings.warn("damaged: " + "; ".join(faults), ConcealedWarning, stacklevel=2)
         else:
             excerpt = read_excerpt(container, self.packing.coder, box, stages)
-        alpha = container.alpha(part.top, part.height)
-        if alpha is not None:
+        if (alpha := container.alpha(part.top, part.height)) is not None:
             alpha = alpha[:, part.left : part.right]
         canvas = Canvas((part.width, part.height), header.grey, alpha, container.metadata, scale)
         self._paint(canvas, excerpt, part, realism, progress)
@@ -334,7 +335,7 @@ class Codec:
 
 
 _shared: dict[tuple[str | os.PathLike | None, str], Codec] = {}
-_loading = threading.Lock()
+_loading = surviving_lock()
 
 
 def default_codec(model: str | os.PathLike | None = None, device: str = "cpu") -> Codec:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from PIL import Image, ImageFile
 
 import bitstream
 from vqcodec.errors import LossWarning, caller
+from vqcodec.forks import surviving_lock
 from vqcodec.image import metadata as meta
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class VqcImageFile(ImageFile.ImageFile):
     format_description = "vqcodec neural image"
 
     def _open(self) -> None:
-        self._loading = threading.Lock()
+        self._loading = surviving_lock()
         assert self.fp is not None  # Pillow sets it before it calls this
         self._data = self.fp.read()
         with _damage_as_os_error():

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from vqcodec.entropy.weights import EIGHT_BIT, ContextWeights
 from vqcodec.errors import ModelError
+from vqcodec.forks import settle
 from vqcodec.model import FAMILIES, VQGAN, TamingVQGAN
 
 DEFAULT_MODEL = "photo"
@@ -30,7 +31,7 @@ class ModelFile:
     """A model read from a file.
 
     Attributes:
-        path: the file.
+        path: the file; `None` if the model comes from elsewhere.
         model: the network, float32, in evaluation mode.
         model_id: first 4 bytes of the SHA-256 of the file. Every `.vqc` file carries it.
         tables: (S, 2, K) uint32 frequencies of the indices; each row sums to 2**16.
@@ -40,7 +41,7 @@ class ModelFile:
             is none.
     """
 
-    path: Path
+    path: Path | None
     model: VQGAN | TamingVQGAN
     model_id: bytes
     tables: np.ndarray
@@ -58,13 +59,18 @@ def find_model(name: str | os.PathLike | None = None) -> Path:
     name = DEFAULT_MODEL if name is None else name
     if Path(name).is_file():
         return Path(name)
-    released = Path(str(files("vqcodec"))) / "models" / f"{name}.safetensors"
+    released = released_model(name)
     if released.is_file():
         return released
     known = sorted(path.stem for path in released.parent.glob("*.safetensors"))
     raise ModelError(
         f"{name}: no such model file, and not a released model ({', '.join(known) or 'none installed'})"
     )
+
+
+def released_model(name: str | os.PathLike) -> Path:
+    """Return the path at which a released model would be, by its name."""
+    return Path(str(files("vqcodec"))) / "models" / f"{name}.safetensors"
 
 
 def load_model(name: str | os.PathLike | None = None) -> ModelFile:
@@ -74,6 +80,7 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         ModelError: the file is missing, damaged, or not a model of this version.
     """
     path = find_model(name)
+    settle()
     try:
         digest = hashlib.sha256(path.read_bytes()).digest()
         with safe_open(path, "pt") as file:

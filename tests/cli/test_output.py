@@ -105,3 +105,67 @@ def test_below_a_file_nothing_is_written(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line() -> None:
     with pytest.raises(WriteError, match="cannot be written: No space left on device"):
         write(Path("/dev/full"), b"x" * 100_000)
+
+
+# --- permissions and times ------------------------------------------------------------------------------
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs permissions of POSIX")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@posix
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    target = tmp_path / "a.vqc"
+    for kept in (0o600, 0o664, 0o400):
+        target.write_bytes(b"old")
+        target.chmod(kept)
+        write(target, overwrite=True)
+        assert (mode(target), target.read_bytes()) == (kept, b"new")
+        target.unlink()
+
+
+@posix
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_replaced_file_keeps_its_owner(tmp_path: Path) -> None:
+    target = tmp_path / "a.vqc"
+    target.write_bytes(b"old")
+    os.chown(target, 1234, 5678)
+    write(target, overwrite=True)
+    assert (target.stat().st_uid, target.stat().st_gid) == (1234, 5678)
+
+
+@posix
+def test_nobody_reads_a_private_file_while_it_is_written(tmp_path: Path) -> None:
+    target = tmp_path / "a.vqc"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    with replacing(target, overwrite=True) as file:
+        file.write(b"new")
+        (temporary,) = tmp_path.glob(".*.tmp")
+        assert mode(temporary) == 0o600
+
+
+@posix
+def test_times_and_permissions_of_another_file(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.png", tmp_path / "a.vqc"
+    source.touch()
+    source.chmod(0o640)
+    os.utime(source, ns=(10**18 + 1000, 9 * 10**17 + 2000))
+    for _ in range(2):
+        with replacing(target, overwrite=True, like=source.stat()) as file:
+            file.write(b"new")
+        found = target.stat()
+        assert (mode(target), found.st_mtime_ns) == (0o640, 9 * 10**17 + 2000)
+        assert found.st_atime_ns == 10**18 + 1000
+        target.chmod(0o600)
+
+
+def test_names_may_be_as_long_as_the_system_lets_them(tmp_path: Path) -> None:
+    name = 83 * "\u4e2d" + ".vqc" if os.name == "posix" else 200 * "n" + ".vqc"
+    write(tmp_path / name)
+    assert names(tmp_path) == [name]
+    with pytest.raises(WriteError, match="cannot be written: "):
+        write(tmp_path / (300 * "n" + ".vqc"))

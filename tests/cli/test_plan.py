@@ -66,6 +66,33 @@ def test_an_input_named_twice_is_done_once() -> None:
     assert pairs(["sub", "sub/c.jpg"]) == [("sub/c.jpg", "sub/c.vqc")]
 
 
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("turned", [False, True])
+def test_names_are_longer_where_short_ones_would_be_the_same(turned: bool) -> None:
+    inputs = ["a.jpg", "a.png", "a.jpg.png", "sub/a.tif", "b.PNG"]
+    assert dict(pairs(inputs[:: -1 if turned else 1])) == {
+        "a.jpg": "a.jpg.vqc",
+        "a.png": "a.png.vqc",
+        "a.jpg.png": "a.jpg.png.vqc",
+        "sub/a.tif": "sub/a.vqc",
+        "b.PNG": "b.vqc",
+    }
+    inputs = ["a.jpg", "sub/a.tif", "other/b.png"]
+    assert dict(pairs(inputs[:: -1 if turned else 1], "out")) == {
+        "a.jpg": "out/a.jpg.vqc",
+        "sub/a.tif": "out/a.tif.vqc",
+        "other/b.png": "out/b.vqc",
+    }
+    # Here, nothing in the names tells them apart.
+    assert pairs(["a.jpg", "sub/a.jpg"], "out") == [("a.jpg", "out/a.vqc"), ("sub/a.jpg", "out/a.vqc")]
+
+
+@pytest.mark.usefixtures("tree")
+def test_links_hide_no_shared_output(tree: Path) -> None:
+    (tree / "same").symlink_to(tree, target_is_directory=True)
+    assert pairs(["a.jpg", "same/a.png"]) == [("a.jpg", "a.jpg.vqc"), ("same/a.png", "same/a.png.vqc")]
+
+
 def test_standard_streams() -> None:
     assert plan(["-"], None, SUFFIXES, ".vqc") == [Task(None, None)]
     assert plan(["-"], "a.vqc", SUFFIXES, ".vqc") == [Task(None, Path("a.vqc"))]
@@ -85,3 +112,8 @@ def test_requests_that_make_no_sense(inputs: list[str], output: str | None) -> N
 def test_an_empty_directory_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="holds no files of the kind to read"):
         pairs([str(tmp_path)])
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "empty").mkdir()
+    empty, full = plan([str(tmp_path / "empty"), str(tmp_path)], None, SUFFIXES, ".vqc")
+    assert empty.fault == "holds no files of the kind to read"
+    assert full == Task(tmp_path / "a.jpg", tmp_path / "a.vqc")

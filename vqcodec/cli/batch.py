@@ -17,8 +17,8 @@ from vqcodec.cli.console import Console
 from vqcodec.cli.jobs import Compression, Decompression
 from vqcodec.cli.output import exists_already
 from vqcodec.cli.plan import Task, plan
-from vqcodec.errors import RequestError, WriteError
-from vqcodec.image.find import readable_suffixes
+from vqcodec.errors import ImageError, RequestError, WriteError
+from vqcodec.image.find import picture_suffixes, readable_suffixes
 from vqcodec.image.keep import Keep
 from vqcodec.image.save import format_of
 from vqcodec.runtime.threads import in_parallel, torch_threads, usable_cores
@@ -39,6 +39,7 @@ def compress_files(
     engine: str,
     max_megapixels: float,
     force: bool,
+    preserve: bool,
     **batch,
 ) -> int:
     """Compress pictures with the options of the command `compress`; return the exit code.
@@ -47,7 +48,9 @@ def compress_files(
         vqcodec.errors.VqcodecError: the options do not go together, or the model cannot be loaded.
     """
     tasks = plan(inputs, output, readable_suffixes(), SUFFIX)
-    work = Compression(quality, bpp, size, keep, _pixels(max_megapixels), force)
+    if len(tasks) == 1 and tasks[0].target:
+        _check_suffix(tasks[0].target)
+    work = Compression(quality, bpp, size, keep, _pixels(max_megapixels), force, preserve)
     return _run(tasks, work, engine=engine, **batch)
 
 
@@ -66,6 +69,7 @@ def decompress_files(
     keep: Keep,
     max_megapixels: float,
     force: bool,
+    preserve: bool,
     **batch,
 ) -> int:
     """Decompress files with the options of the command `decompress`; return the exit code.
@@ -77,11 +81,20 @@ def decompress_files(
     tasks = plan(inputs, output, {SUFFIX}, new_suffix)
     if reference is not None and len(tasks) > 1:
         raise RequestError("--reference is for one file")
-    kinds = {format_of(task.target.suffix) for task in tasks if task.target}
+    kinds = {format_of(task.target.suffix) for task in tasks if task.target and not task.fault}
     kind = format_of(new_suffix) if suffix or not kinds else kinds.pop()
     limit = _pixels(max_megapixels)
-    work = Decompression(stages, region, scale, conceal, realism, limit, kind, force, reference, keep, label)
+    work = Decompression(
+        stages, region, scale, conceal, realism, limit, kind, force, preserve, reference, keep, label
+    )
     return _run(tasks, work, engine="local", **batch)
+
+
+def _check_suffix(target: Path) -> None:
+    """Refuse to write a file of ours under the name of another kind of picture."""
+    suffix = target.suffix.lower()
+    if suffix != SUFFIX and suffix in picture_suffixes():
+        raise RequestError(f"{target}: the outputs of compress are {SUFFIX} files, not {suffix} files")
 
 
 def _run(
@@ -99,6 +112,8 @@ def _run(
 ) -> int:
     # --max-megapixels replaces Pillow's limit, and this process serves only this command.
     Image.MAX_IMAGE_PIXELS = None
+    if work.preserve and any(task.source is None or task.target is None for task in tasks):
+        raise RequestError("--preserve is for files, not for standard input and output")
     to_stdout = any(task.target is None for task in tasks)
     if to_stdout and as_json:
         raise RequestError("standard output cannot carry both the file and --json")
@@ -154,6 +169,8 @@ def run_batch(tasks: Sequence[Task], work: Work, threads: int, console: Console)
             error = future.exception()
             if error is None:
                 console.done(task, future.result())
+            elif task.target is None and isinstance(error, BrokenPipeError):
+                raise error
             else:
                 console.fault(task, error)
 
@@ -172,6 +189,9 @@ def check_targets(
     sources = {_identity(task.source) for task in tasks if task.source} - {None}
     claimed: dict[Path, Task] = {}
     for task in tasks:
+        if task.fault is not None:
+            console.fault(task, ImageError(task.fault))
+            continue
         if task.target is None:
             yield task
             continue
@@ -180,9 +200,9 @@ def check_targets(
             console.fault(task, WriteError(f"is already the output of {first.source_name}"))
         elif _identity(task.target) in sources:
             console.fault(task, WriteError("is one of the inputs"))
-        elif skip_existing and task.target.is_file():
+        elif skip_existing and os.path.isfile(task.target):
             console.done(task, {"skipped": True})
-        elif not overwrite and task.target.is_file():
+        elif not overwrite and os.path.isfile(task.target):
             console.fault(task, exists_already())
         else:
             yield task

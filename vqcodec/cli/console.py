@@ -8,10 +8,11 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from bitstream import BitstreamError
+from vqcodec.cli import streams
 from vqcodec.errors import ConcealedWarning, TruncatedWarning, VqcodecError, WriteError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def in_words(error: BaseException) -> str:
 class Console:
     """Reports on many files, from several threads.
 
+    A report that cannot be written never stops the work. `streams.finish` tells of it at the end.
+
     Args:
         total: number of files, for the progress bar.
         as_json: print one JSON object per file on standard output instead of text.
@@ -68,10 +71,12 @@ class Console:
         self._current = threading.local()
         self._lock = threading.RLock()
         self._codes: set[int] = set()
+        # tqdm's own lock is for several processes too.
+        tqdm.set_lock(self._lock)
         self._bar = tqdm(
             total=total,
             delay=1,
-            disable=True if quiet else None,
+            disable=True if quiet or sys.stderr is None else None,
             file=sys.stderr,
             bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
         )
@@ -90,7 +95,8 @@ class Console:
             try:
                 yield
             finally:
-                self._bar.close()
+                with suppress(OSError, ValueError):
+                    self._bar.close()
 
     @contextmanager
     def working_on(self, task: Task) -> Iterator[Progress]:
@@ -109,7 +115,7 @@ class Console:
 
     def advance(self, share: float) -> None:
         """Move the progress bar by a fraction of a file, 0..1."""
-        with self._lock:
+        with self._lock, suppress(OSError, ValueError):
             self._bar.update(share)
 
     def done(self, task: Task, said: dict[str, Any]) -> None:
@@ -137,12 +143,17 @@ class Console:
 
     def complain(self, line: str) -> None:
         """Print a line on standard error, above the progress bar."""
-        with self._lock:
-            self._bar.write(f"vqcodec: {line}", file=sys.stderr)
+        if sys.stderr is not None:
+            with self._lock, suppress(OSError, ValueError):
+                self._bar.write(f"vqcodec: {line}", file=sys.stderr)
 
     def _print(self, what: str | dict[str, Any]) -> None:
+        line = what if isinstance(what, str) else json.dumps(what)
         with self._lock:
-            self._bar.write(what if isinstance(what, str) else json.dumps(what), file=self._out)
+            try:
+                self._bar.write(line, file=self._out)
+            except (OSError, ValueError) as error:
+                streams.remember(error)
 
     def _show_warning(
         self,

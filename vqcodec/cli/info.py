@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import bitstream
 from bitstream.chunks import NAMES
 from vqcodec.cli.console import CORRUPT
 from vqcodec.cli.labels import description, label_in_words
+from vqcodec.cli.streams import complain, read_standard_input, report
 from vqcodec.errors import ImageError
 
 
@@ -25,19 +25,19 @@ def describe_files(names: Sequence[str], as_json: bool) -> int:
     codes = set()
     for name in names:
         try:
-            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+            data = read_standard_input() if name == "-" else Path(name).read_bytes()
             found = description(data)
-        except ImageError as error:
-            codes.add(error.exit_code)
-            print(f"vqcodec: {name}: {error}", file=sys.stderr)
         except bitstream.BitstreamError as error:
             codes.add(CORRUPT)
-            print(f"vqcodec: {name}: {error}", file=sys.stderr)
+            complain(f"vqcodec: {name}: {error}")
+        except ImageError as error:
+            codes.add(error.exit_code)
+            complain(f"vqcodec: {name}: {error}")
         except OSError as error:
             codes.add(ImageError.exit_code)
-            print(f"vqcodec: {name}: {error.strerror or error}", file=sys.stderr)
+            complain(f"vqcodec: {name}: {error.strerror or error}")
         else:
-            print(json.dumps({"file": name} | found) if as_json else in_words(name, found))
+            report(json.dumps({"file": name} | found) if as_json else in_words(name, found))
     return max(codes) if len(codes) == 1 else bool(codes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import mmap
-import sys
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from bitstream import BitstreamError
 from vqcodec.cli.output import replacing
 from vqcodec.cli.plan import Task
+from vqcodec.cli.streams import read_standard_input, write_standard_output
 from vqcodec.errors import ImageError, RequestError
 from vqcodec.image.keep import ALL, Keep
 
@@ -36,6 +37,7 @@ class Compression:
         keep: which metadata to keep.
         max_pixels: refuse larger pictures; `None` for no limit.
         overwrite: whether to replace existing outputs.
+        preserve: whether outputs take the times and permissions of their inputs.
     """
 
     quality: float
@@ -44,6 +46,7 @@ class Compression:
     keep: Keep = ALL
     max_pixels: int | None = None
     overwrite: bool = False
+    preserve: bool = False
 
     def run(self, codec: Codec, task: Task, progress: Progress | None = None) -> dict[str, Any]:
         """Compress one file; return facts to report about it.
@@ -61,10 +64,11 @@ class Compression:
         """
         from vqcodec.image.picture import read
 
-        source = io.BytesIO(sys.stdin.buffer.read()) if task.source is None else task.source
+        like = _status(task.source) if self.preserve else None
+        source = io.BytesIO(read_standard_input()) if task.source is None else task.source
         picture = read(source, self.max_pixels, self.keep)
         data = codec.compress(picture, self.quality, bpp=self.bpp, size=self.size, progress=progress)
-        with _output(task.target, self.overwrite) as file:
+        with _output(task.target, self.overwrite, like) as file:
             file.write(data)
         height, width = picture.pixels.shape[:2]
         return {"width": width, "height": height, "bytes": len(data), "bpp": 8 * len(data) / (width * height)}
@@ -78,6 +82,7 @@ class Decompression:
         stages, region, scale, conceal, realism, max_pixels: see `Codec.decompress`.
         kind: Pillow's name of the output format; `None` chooses it by the suffix of the output.
         overwrite: whether to replace existing outputs.
+        preserve: whether outputs take the times and permissions of their inputs.
         reference: picture to compare the result with, or `None`.
         keep: which metadata to write.
         label: whether the output says of itself that a generative codec made it.
@@ -91,6 +96,7 @@ class Decompression:
     max_pixels: int | None = None
     kind: str | None = None
     overwrite: bool = False
+    preserve: bool = False
     reference: Path | None = None
     keep: Keep = ALL
     label: bool = True
@@ -113,6 +119,7 @@ class Decompression:
         from vqcodec.image.save import format_of, write_image
 
         kind = self.kind or ("PNG" if task.target is None else format_of(task.target.suffix))
+        like = _status(task.source) if self.preserve else None
         with _contents(task.source, mapped=self.region is not None) as data:
             try:
                 image = codec.decompress(
@@ -133,17 +140,24 @@ class Decompression:
             size = len(data)
             realism = codec.transform.realism if self.realism is None else self.realism
             label = Label.of(data, realism) if self.label else None
-        with _output(task.target, self.overwrite) as file:
+        with _output(task.target, self.overwrite, like) as file:
             write_image(image, file, kind, self.keep, label=label)
         said = {"width": image.width, "height": image.height, "mode": image.mode, "bytes": size}
         return said if self.reference is None else said | {"psnr": _psnr(image, self.reference)}
+
+
+def _status(source: Path | None) -> os.stat_result | None:
+    """Return the status of a file before it is read, because reading changes it."""
+    with contextlib.suppress(OSError):
+        return source.stat() if source else None
+    return None  # reading will say why
 
 
 @contextlib.contextmanager
 def _contents(source: Path | None, mapped: bool) -> Iterator[bytes | mmap.mmap]:
     """Give the contents of a file. With `mapped`, map it into memory, because only parts are needed."""
     if source is None:
-        yield sys.stdin.buffer.read()
+        yield read_standard_input()
         return
     try:
         with source.open("rb") as file:
@@ -155,16 +169,15 @@ def _contents(source: Path | None, mapped: bool) -> Iterator[bytes | mmap.mmap]:
 
 
 @contextlib.contextmanager
-def _output(target: Path | None, overwrite: bool) -> Iterator[BinaryIO]:
+def _output(target: Path | None, overwrite: bool, like: os.stat_result | None) -> Iterator[BinaryIO]:
     if target is not None:
-        with replacing(target, overwrite) as file:
+        with replacing(target, overwrite, like) as file:
             yield file
         return
     # Pillow seeks when it writes some formats, which a pipe cannot do.
     buffer = io.BytesIO()
     yield buffer
-    sys.stdout.buffer.write(buffer.getbuffer())
-    sys.stdout.buffer.flush()
+    write_standard_output(buffer.getbuffer())
 
 
 def _psnr(image: Image.Image, reference: Path) -> float:

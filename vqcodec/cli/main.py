@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from vqcodec import __version__
+from vqcodec.cli import streams
 from vqcodec.errors import Interrupted, VqcodecError
 from vqcodec.rate import DEFAULT_QUALITY
 
@@ -25,7 +27,7 @@ Exit codes:
      any file gives one that has not lost all its tiles
   5  the model is missing, or not the one the file was made with
   6  the requested size cannot be reached
-  7  an output cannot be written, or already exists
+  7  an output cannot be written, or already exists; also standard output, if all else went well
   130  stopped by Ctrl-C
 """
 
@@ -131,6 +133,7 @@ def _shared(command: Callable) -> Callable:
             help="Parts of the metadata to drop: gps, thumbnail. compress always drops the thumbnail.",
         ),
         click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
+        click.option("--preserve", is_flag=True, help="Give outputs the times and permissions of inputs."),
         click.option("--skip-existing", is_flag=True, help="Keep outputs that exist, and make the others."),
         click.option(
             "--model", metavar="NAME|FILE", type=_PATH, help="Released model or model file. [photo]"
@@ -192,7 +195,10 @@ def cli() -> None:
 @_shared
 @click.pass_context
 def compress(ctx: click.Context, **options: Any) -> None:
-    """Compress pictures to .vqc files."""
+    """Compress pictures to .vqc files.
+
+    photo.jpg becomes photo.vqc, or photo.jpg.vqc if photo.png is among the inputs too.
+    """
     from vqcodec.cli.batch import compress_files
     from vqcodec.image.keep import Keep
 
@@ -267,13 +273,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = cli.main(arguments, prog_name="vqcodec", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         code = error.exit_code
     except VqcodecError as error:
-        click.echo(f"vqcodec: {error}", err=True)
+        streams.complain(f"vqcodec: {error}")
         code = error.exit_code
     except BrokenPipeError:
         # The reader of standard output has closed it; Python would complain again at exit.
         sys.stdout = None
         code = 1
-    sys.exit(code)
+    sys.exit(streams.finish(code or 0))

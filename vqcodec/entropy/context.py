@@ -25,6 +25,7 @@ from vqcodec.entropy.passes import (
     patches,
 )
 from vqcodec.entropy.weights import ACTIVATION_MAX, EIGHT_BIT, WEIGHT_BITS, ContextWeights
+from vqcodec.forks import operation, settle
 from vqcodec.runtime.device import capabilities
 
 FREQUENCY_SUM = 1 << 16
@@ -87,6 +88,7 @@ class ContextModel(ContextLayers):
     @torch.inference_mode()
     def start(self, count: int, rows: int, columns: int) -> ContextState:
         """Start coding `count` tiles of rows x columns positions."""
+        settle()
         return ContextState(self, count, rows, columns)
 
     @staticmethod
@@ -114,7 +116,8 @@ class ContextModel(ContextLayers):
         if len(inputs) == 0:
             return torch.zeros(0, self.factors[name][row].shape[0], dtype=torch.int32)
         if self._bytes is not None:
-            return torch._int_mm(inputs.to(torch.int8), self._bytes[name][row])
+            with operation:
+                return torch._int_mm(inputs.to(torch.int8), self._bytes[name][row])
         factor = self.factors[name][row]
         return (inputs.to(factor.dtype) @ factor.T).to(torch.int32)
 

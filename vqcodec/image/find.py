@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -20,9 +20,23 @@ def readable_suffixes() -> set[str]:
     return found - {_OWN_SUFFIX}
 
 
-def files_below(folder: Path, suffixes: Collection[str], follow_links: bool = False) -> Iterator[Path]:
-    """Yield the files with one of the suffixes in a folder and its subfolders, each sorted by name."""
-    for parent, folders, names in os.walk(folder, followlinks=follow_links):
+def picture_suffixes() -> set[str]:
+    """Return the lower-case suffixes of all formats that Pillow reads or writes, without `.vqc`."""
+    Image.init()
+    return set(Image.registered_extensions()) - {_OWN_SUFFIX}
+
+
+def files_below(
+    folder: Path,
+    suffixes: Collection[str],
+    follow_links: bool = False,
+    on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[Path]:
+    """Yield the files with one of the suffixes in a folder and its subfolders, each sorted by name.
+
+    Folders that cannot be read are left out, and their errors given to `on_error`.
+    """
+    for parent, folders, names in os.walk(folder, onerror=on_error, followlinks=follow_links):
         folders.sort()
         for name in sorted(names):
             if os.path.splitext(name)[1].lower() in suffixes:

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from vqcodec import forks
 from vqcodec.errors import RequestError
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -32,12 +33,15 @@ def usable_device(name: str | torch.device) -> torch.device:
     Raises:
         RequestError: torch does not have this device here.
     """
+    forks.settle()
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     # Torch without CUDA raises an AssertionError.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise RequestError(f"torch cannot use the device {str(name)!r} here") from error
+        # What torch says of a device that a parent of this process uses.
+        advice = f" after os.fork: {forks.ADVICE}" if "forked" in str(error) else ""
+        raise RequestError(f"torch cannot use the device {str(name)!r} here{advice}") from error
     return device
 
 

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqcodec.forks import operation
 from vqcodec.geometry import Box, spans
 from vqcodec.model import VQGAN
 from vqcodec.model.blocks import Downsample, ResidualBlock, Upsample
@@ -194,7 +195,8 @@ class _Convolution:
         return cls(*_parameters(layer), dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias)
+        with operation:
+            return F.conv2d(x, self.weight, self.bias)
 
 
 def _pointwise(function: Callable[[Tensor], Tensor]) -> Layer:
@@ -318,9 +320,8 @@ class _Downsample:
         upper[:, waiting:] = pairs[:, waiting : 2 * count - waiting : 2]
         lower[:] = pairs[:, 1 - waiting : 2 * count - waiting : 2]
         odd = (waiting + rows) % 2
-        return self._convolution(patches.flatten(3).permute(0, 3, 1, 2)), pairs[
-            :, -1:
-        ].clone() if odd else None
+        left = pairs[:, -1:].clone() if odd else None
+        return self._convolution(patches.flatten(3).permute(0, 3, 1, 2)), left
 
 
 def _upsample(layer: Upsample, dtype: torch.dtype) -> Layer:

@@ -10,6 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from vqcodec.forks import most_threads
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -77,12 +79,13 @@ def results_in_parallel(
 def torch_threads(count: int) -> Iterator[None]:
     """Set the number of torch threads inside the block.
 
-    Use 1 where several pictures run at once. Torch's setting applies to the whole process.
+    Use 1 where several pictures run at once. Torch's setting applies to the whole process. In the child of a
+    fork it stays at 1.
     """
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(most_threads(count))
     try:
         yield
     finally:

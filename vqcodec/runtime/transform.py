@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqcodec import forks
 from vqcodec.geometry import Box
 from vqcodec.model import VQGAN
 from vqcodec.runtime.device import fastest_dtype, usable_device
@@ -42,6 +43,7 @@ class Transform:
         self, file: ModelFile, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
     ) -> None:
         self.device = usable_device(device)
+        self._born = forks.generation()
         # Torch's annotations of `Module.to` lack this form.
         self.model = file.model.to(self.device).to(memory_format=file.model.memory_format)  # type: ignore[call-overload]
         self.networks: Strips | Windows
@@ -64,6 +66,7 @@ class Transform:
             pixels: the picture.
             progress: called after each part with the fraction done, 0..1.
         """
+        forks.settle(self.device, self._born)
         step = self.config.downsampling
         rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
         out = torch.empty(rows, columns, self.config.latent_dim)
@@ -85,6 +88,7 @@ class Transform:
             latents: (h, w, D).
             lmbda: squared latent units per bit (see `vqcodec.rate.lmbda_of`); 0 takes the nearest codewords.
         """
+        forks.settle(self.device, self._born)
         rows, columns, dim = latents.shape
         chosen = self.model.quantizer.choose(latents.to(self.device).reshape(-1, dim), lmbda)
         out = chosen.T.reshape(-1, rows, columns).cpu().numpy().astype(np.uint16)
@@ -113,6 +117,7 @@ class Transform:
         Raises:
             ValueError: `realism` is out of range, or the planes are not of this model.
         """
+        forks.settle(self.device, self._born)
         stages, rows, columns = planes.shape
         realism = self.realism if realism is None else realism
         if not 0 <= realism <= 1:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqcodec.forks import operation
 from vqcodec.geometry import Box, spans
 from vqcodec.model import TamingVQGAN
 
@@ -62,7 +63,12 @@ class Windows:
         self, compute: Callable[[Box], Tensor], rows: int, columns: int, step: int
     ) -> Iterator[Part]:
         area, halo = self._model.window_area, self._model.halo
-        return stitch(compute, rows, columns, area, halo, step)
+
+        def computed(box: Box) -> Tensor:
+            with operation:
+                return compute(box)
+
+        return stitch(computed, rows, columns, area, halo, step)
 
 
 def stitch(

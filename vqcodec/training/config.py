@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -64,6 +65,12 @@ class Phase:
     def __post_init__(self) -> None:
         if unknown := set(self.losses) - set(LOSSES):
             raise ValueError(f"unknown losses {sorted(unknown)}, known are {', '.join(LOSSES)}")
+
+    def learning_rate(self, done: int) -> float:
+        """Learning rate after `done` steps of the phase: a cosine from `lr` to `final_lr`, after the warm-up."""
+        cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, done / self.steps))
+        lr = self.final_lr + (self.lr - self.final_lr) * cosine
+        return lr * min(1.0, (done + 1) / self.warmup) if self.warmup else lr
 
     @property
     def looks_at_features(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -62,3 +62,11 @@ class Muon(Optimizer):
                 for (param, _), update in zip(entries, updates, strict=True):
                     param.mul_(1 - group["lr"] * group["weight_decay"])
                     param.add_(update.to(param.dtype).view_as(param), alpha=-group["lr"] * scale)
+
+
+def optimisers_of(parameters: Sequence[Tensor]) -> list[Optimizer]:
+    """Muon for convolution kernels and AdamW for all else, with a learning rate of 0 until one is set."""
+    kernels = [parameter for parameter in parameters if parameter.ndim == 4]
+    others = [parameter for parameter in parameters if parameter.ndim != 4]
+    adamw = torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0, foreach=True)
+    return [Muon(kernels, lr=0.0), adamw]

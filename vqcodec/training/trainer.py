@@ -27,7 +27,7 @@ from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, hi
 from vqcodec.training.grow import grow
 from vqcodec.training.log import TrainingLog, append_row, drop_rows_after
 from vqcodec.training.losses import Rendering, picture_losses
-from vqcodec.training.optim import Muon
+from vqcodec.training.optim import optimisers_of
 from vqcodec.training.perceptual import MARGIN, PerceptualDistance, shifted
 from vqcodec.training.step import ForwardPass, Passed, autocast
 from vqcodec.training.validation import Validator
@@ -87,12 +87,7 @@ class Trainer:
         )
         self.learner = CodebookLearner(self.model.quantizer)
         self.parameters = [*self.model.encoder.parameters(), *self.model.generator.parameters()]
-        matrices = [p for p in self.parameters if p.ndim == 4]
-        others = [p for p in self.parameters if p.ndim != 4]
-        self.optimisers = [
-            Muon(matrices, lr=0.0),
-            torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0, foreach=True),
-        ]
+        self.optimisers = optimisers_of(self.parameters)
         self.step = 0
         self.skipped = 0
         self.seconds = 0.0
@@ -134,16 +129,11 @@ class Trainer:
 
     # --- one step -------------------------------------------------------------------------------------
 
-    def learning_rate(self, phase: Phase, done: int) -> float:
-        cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, done / phase.steps))
-        lr = phase.final_lr + (phase.lr - phase.final_lr) * cosine
-        return lr * min(1.0, (done + 1) / phase.warmup) if phase.warmup else lr
-
     def train_step(self) -> None:
         phase, done = self.config.phase_at(self.step)
         if phase.adversarial:
             self.keep_fidelity()
-        lr = self.learning_rate(phase, done)
+        lr = phase.learning_rate(done)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = lr
