@@ -57,7 +57,7 @@ def chunks(path: str) -> list[str]:
 )
 def test_compress_keeps_what_it_is_told_and_colours_always(options: list[str], items: set[str]) -> None:
     assert run("compress", "p3.jpg", "-q", 80, *options) == 0
-    assert run("decompress", "p3.vqc", "-o", "back.png") == 0
+    assert run("decompress", "--no-label", "p3.vqc", "-o", "back.png") == 0
     with Image.open("back.png") as back, Image.open("p3.jpg") as image:
         back.load()
         names = {"icc_profile": "icc", "exif": "exif", "xmp": "xmp"}
@@ -72,8 +72,8 @@ def test_compress_keeps_what_it_is_told_and_colours_always(options: list[str], i
 @pytest.mark.parametrize("name", ["back.png", "back.bmp", "back.jp2", "back.ppm"])
 def test_decompress_keeps_colours_without_a_profile(name: str) -> None:
     assert run("compress", "p3.jpg", "-q", 80) == 0
-    assert run("decompress", "p3.vqc", "-o", "kept.png", "--quiet") == 0
-    assert run("decompress", "p3.vqc", "-o", name, "--keep", "none", "--quiet") == 0
+    assert run("decompress", "--no-label", "p3.vqc", "-o", "kept.png", "--quiet") == 0
+    assert run("decompress", "--no-label", "p3.vqc", "-o", name, "--keep", "none", "--quiet") == 0
     with Image.open(name) as back, Image.open("kept.png") as kept:
         assert "icc_profile" not in back.info
         assert np.abs(np.asarray(kept).astype(int) - np.asarray(back)).max() > 15
@@ -85,9 +85,9 @@ def test_positions_are_dropped_alone() -> None:
     shutil.copy("p3.jpg", "same.jpg")
     assert run("compress", "p3.jpg", "-o", "without.vqc", "--drop", "gps") == 0
     assert run("compress", "same.jpg", "-o", "with.vqc") == 0
-    assert run("decompress", "without.vqc", "-o", "a.png") == 0
-    assert run("decompress", "with.vqc", "-o", "b.png", "--drop", "gps,thumbnail") == 0
-    assert run("decompress", "with.vqc", "-o", "c.png") == 0
+    assert run("decompress", "--no-label", "without.vqc", "-o", "a.png") == 0
+    assert run("decompress", "--no-label", "with.vqc", "-o", "b.png", "--drop", "gps,thumbnail") == 0
+    assert run("decompress", "--no-label", "with.vqc", "-o", "c.png") == 0
     for name in ("a.png", "b.png", "c.png"):
         with Image.open(name) as image:
             image.load()
@@ -104,7 +104,7 @@ def test_options_that_make_no_sense_are_one_line(capsys: pytest.CaptureFixture) 
         assert not Path("p3.vqc").exists()
         assert capsys.readouterr().err.strip().count("\n") <= 3
     assert run("compress", "p3.jpg", "--quiet") == 0
-    assert run("decompress", "p3.vqc", "--keep", "everything") == 2
+    assert run("decompress", "--no-label", "p3.vqc", "--keep", "everything") == 2
     assert capsys.readouterr().err == "vqcodec: --keep knows icc, exif, xmp, all or none, not 'everything'\n"
 
 
@@ -113,6 +113,6 @@ def test_the_reference_is_compared_in_the_same_colours(capsys: pytest.CaptureFix
     values = []
     for options in ([], ["--strip"]):
         assert run("compress", "p3.jpg", "-q", 80, "-f", "--quiet", *options) == 0
-        assert run("decompress", "p3.vqc", "-f", "-o", "back.png", "--reference", "p3.jpg") == 0
+        assert run("decompress", "--no-label", "p3.vqc", "-f", "-o", "back.png", "--reference", "p3.jpg") == 0
         values.append(float(capsys.readouterr().out.split(" dB PSNR")[0].split()[-1]))
     assert abs(values[0] - values[1]) < 2.5
