@@ -18,6 +18,7 @@ PIXELS = SIZE[0] * SIZE[1]
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: f"{stage.codec}, {stage.name}")
 def test_speed(benchmark, stage: Stage) -> None:
+    """Time one stage, or skip it where it cannot be."""
     try:
         function = stage.prepare()
         with FlopCounterMode(display=False) as counter:

@@ -56,6 +56,7 @@ class ModulatedGenerator(nn.Module):
         icnr_(self.head, 4)
 
     def forward(self, latents: Tensor, stages: Tensor) -> Tensor:
+        """Render latents (N, D, h, w), as `Generator` does."""
         x = self.stem(latents)
         for block in self.body:
             x = block(x, stages - 1)
@@ -68,10 +69,12 @@ class ModulatedGenerator(nn.Module):
 
 
 def adamw(parameters: Iterable[Tensor]) -> Optimizer:
+    """AdamW, in place of Muon."""
     return torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0, foreach=True)
 
 
 def soap(parameters: Iterable[Tensor]) -> Optimizer:
+    """SOAP (Vyas et al., 2024), in place of Muon."""
     from pytorch_optimizer import SOAP
 
     return SOAP(parameters, lr=1e-3, betas=(0.95, 0.95), weight_decay=0.0, precondition_frequency=10)
@@ -121,6 +124,7 @@ class TimedTrainer(Trainer):
         self.phase = phase
 
     def train(self) -> None:
+        """Train until the time is over."""
         start = time.monotonic()
         while (share := (time.monotonic() - start) / self.limit) < 1:
             _, edge, count = [crops for crops in self.variant.crops if crops[0] <= share][-1]

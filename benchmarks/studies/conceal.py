@@ -88,6 +88,7 @@ def fills(
 
 
 def main(folder: str) -> None:
+    """Measure every photograph, and write the table and its means."""
     codec, scorer = Codec.load(), Scorer(METRICS)
     rows = []
     for path in pictures_below(Path(folder)):

@@ -60,6 +60,7 @@ def main(kodak: Path, fixed: str, rate_aware: str) -> None:
 
 @cache
 def tools(fixed: str, rate_aware: str) -> tuple[Scorer, Codec, Codec]:
+    """Load the scorer and both codecs, once per process."""
     return Scorer(NAMES), Codec.load(fixed), Codec.load(rate_aware)
 
 
@@ -107,6 +108,7 @@ def compare(curves: dict[str, list[Point]]) -> list[tuple[str, str, float, float
 
 
 def summarise(savings: list[tuple[str, str, str, float, float]]) -> list[tuple[str, str, str, float, float]]:
+    """Mean savings by set of pictures and kind of coding."""
     rows = []
     for images, chosen in (("all", None), ("plainest", PLAINEST)):
         groups: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
@@ -118,6 +120,7 @@ def summarise(savings: list[tuple[str, str, str, float, float]]) -> list[tuple[s
 
 
 def write(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
+    """Write rows to a CSV file."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)

@@ -48,6 +48,7 @@ def variances(codec: Codec, image: Image.Image) -> np.ndarray:
 
 
 def main(folder: str) -> None:
+    """Measure every photograph at every setting, and write the table."""
     codec = Codec.load()
     paths = pictures_below(Path(folder))
     total = np.zeros((1 + len(VARIANTS), len(PERIODS)))

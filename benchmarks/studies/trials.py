@@ -86,6 +86,7 @@ class TimedTrainer(Trainer):
         self.phase, self.limit = phase, seconds
 
     def train(self) -> None:
+        """Train until the time is over."""
         start = time.monotonic()
         while (share := (time.monotonic() - start) / self.limit) < 1:
             rate = self.phase.lr * (0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * share)))
@@ -105,6 +106,7 @@ class Judge:
 
     @torch.no_grad()
     def measure(self, model: VQGAN) -> dict[str, float]:
+        """Quality at the rates of the table, by name."""
         rows = [self.at(model.eval(), lmbda) for lmbda in LMBDAS]
         rates = np.log([row.pop("bpp") for row in rows])[::-1]
         return {
@@ -116,6 +118,7 @@ class Judge:
         }
 
     def at(self, model: VQGAN, lmbda: float) -> dict[str, float]:
+        """Rate and quality at one lambda, by name."""
         values: dict[str, list[Tensor]] = {}
         features = []
         for pictures in self.pictures.split(4):

@@ -101,6 +101,7 @@ class CodebookLearner:
             self.quantizer.bits[stage] = (counts.sum(1, keepdim=True) / counts).log2()
 
     def state_dict(self) -> dict:
+        """Everything that the next update depends on, but for the codebooks."""
         return {
             "counts": self.counts,
             "sums": self.sums,
@@ -110,6 +111,7 @@ class CodebookLearner:
         }
 
     def load_state_dict(self, state: dict) -> None:
+        """Continue from what `state_dict` returned."""
         self.counts.copy_(state["counts"])
         self.sums.copy_(state["sums"])
         self.context_counts.copy_(state["context_counts"])

@@ -101,6 +101,7 @@ class TrainConfig:
 
     @property
     def steps(self) -> int:
+        """Number of steps of all phases."""
         return sum(phase.steps for phase in self.phases)
 
     def phase_at(self, step: int) -> tuple[Phase, int]:
@@ -112,6 +113,7 @@ class TrainConfig:
         return self.phases[-1], self.phases[-1].steps
 
     def to_dict(self) -> dict[str, Any]:
+        """The recipe in plain values, as in its JSON file."""
         return asdict(self)
 
     @classmethod

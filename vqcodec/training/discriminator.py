@@ -8,6 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.optim import Optimizer
+
+from vqcodec.training import distributed
+from vqcodec.training.step import autocast
 
 
 class FeatureDiscriminator(nn.Module):
@@ -51,3 +55,29 @@ def hinge(real: Sequence[Tensor], generated: Sequence[Tensor]) -> Tensor:
 def adversarial(generated: Sequence[Tensor]) -> Tensor:
     """The generator's loss."""
     return -torch.stack([logits.float().mean() for logits in generated]).mean()
+
+
+def train_discriminator(
+    discriminator: FeatureDiscriminator,
+    optimiser: Optimizer,
+    real: Sequence[Tensor],
+    generated: Sequence[Tensor],
+    lr: float,
+) -> Tensor:
+    """Do one step of the discriminator on features of real and of decoded pictures; return its loss."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    with autocast(real[0].device):
+        judgements = discriminator(real), discriminator(generated)
+    loss = hinge(*judgements)
+    optimiser.zero_grad(set_to_none=True)
+    common = loss.detach().clone()
+    distributed.mean_([common])
+    if torch.isfinite(common):
+        loss.backward()
+        distributed.mean_(
+            parameter.grad for parameter in discriminator.parameters() if parameter.grad is not None
+        )
+        optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return loss.detach()

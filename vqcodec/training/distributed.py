@@ -31,10 +31,12 @@ def leave() -> None:
 
 
 def rank() -> int:
+    """Number of this process among those that train together, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def size() -> int:
+    """Number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 

@@ -37,6 +37,7 @@ class Rendering:
 
     @cached_property
     def error(self) -> Tensor:
+        """Decoded minus original, (N, 3, H, W)."""
         return self.decoded - self.pictures
 
 

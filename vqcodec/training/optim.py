@@ -44,6 +44,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update all parameters that have a gradient."""
         for group in self.param_groups:
             # Kernels of one shape are orthogonalised together: fewer, larger matrix products.
             by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}

@@ -7,7 +7,6 @@ import math
 import os
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from vqcodec.training.balancer import AdversarialBalancer
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
-from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, hinge
+from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, train_discriminator
 from vqcodec.training.grow import grow
 from vqcodec.training.log import TrainingLog, append_row, drop_rows_after
 from vqcodec.training.losses import Rendering, picture_losses
@@ -124,12 +123,14 @@ class Trainer:
         self.learner.adopt(phase.batch * (phase.crop // 16) ** 2)
 
     def load_weights(self, state: dict[str, Tensor]) -> None:
+        """Set the weights of the model and of its average."""
         for model in (self.model, self.average):
             model.load_state_dict(state)
 
     # --- one step -------------------------------------------------------------------------------------
 
     def train_step(self) -> None:
+        """Do one step of the recipe. A step whose loss or gradient is not finite changes nothing and is counted."""
         phase, done = self.config.phase_at(self.step)
         if phase.adversarial:
             self.keep_fidelity()
@@ -171,7 +172,13 @@ class Trainer:
         losses = {"total": total} | losses | {"commitment": passed.commitment, "bits": passed.bits}
         if phase.adversarial:
             generated = [part.detach() for part in rendering.features]
-            losses["discriminator"] = self.train_discriminator(phase, rendering.wanted, generated)
+            losses["discriminator"] = train_discriminator(
+                self.discriminator,
+                self.discriminator_optimiser,
+                rendering.wanted,
+                generated,
+                phase.discriminator_lr,
+            )
         if not phase.adversarial or done < phase.discriminator_start or not torch.isfinite(total):
             total.backward()
             return losses
@@ -201,28 +208,9 @@ class Trainer:
             gradients.append(torch.tensor(phase.commitment, device=self.device))
         torch.autograd.backward(roots, gradients)
 
-    def train_discriminator(
-        self, phase: Phase, real: Sequence[Tensor], generated: Sequence[Tensor]
-    ) -> Tensor:
-        for group in self.discriminator_optimiser.param_groups:
-            group["lr"] = phase.discriminator_lr
-        with autocast(self.device):
-            judgements = self.discriminator(real), self.discriminator(generated)
-        loss = hinge(*judgements)
-        self.discriminator_optimiser.zero_grad(set_to_none=True)
-        common = loss.detach().clone()
-        distributed.mean_([common])
-        if torch.isfinite(common):
-            loss.backward()
-            distributed.mean_(
-                param.grad for param in self.discriminator.parameters() if param.grad is not None
-            )
-            self.discriminator_optimiser.step()
-        self.discriminator_optimiser.zero_grad(set_to_none=True)
-        return loss.detach()
-
     @torch.no_grad()
     def update_average(self) -> None:
+        """Move the averaged weights a little towards the current ones."""
         decay = min(self.config.ema, (self.step + 1) / (self.step + 10))
         # The codebooks are averaged alike: they have to fit the averaged encoder.
         torch._foreach_lerp_(
@@ -272,6 +260,7 @@ class Trainer:
             raise KeyboardInterrupt
 
     def stop(self, *_: Any) -> None:
+        """Ask the run to end after the step at hand."""
         self.stopping = True
 
     def stop_together(self) -> bool:
@@ -282,6 +271,7 @@ class Trainer:
         return self.stopping
 
     def write_log(self, bar: tqdm) -> None:
+        """Append a row to `metrics.csv`, and show alarms."""
         phase, _ = self.config.phase_at(self.step - 1)
         for alarm in self.log.alarms(bool(phase.adversarial)) if phase.quantize else ():
             bar.write(f"step {self.step}: alarm: {alarm}")
@@ -292,12 +282,14 @@ class Trainer:
         bar.set_postfix(total=row["total"], bits=row["bits"])
 
     def validate(self, validator: Validator) -> None:
+        """Append a row to `validation.csv`."""
         row = {"step": self.step, "hours": round(self.seconds / 3600, 4)}
         append_row(self.out / "validation.csv", row | validator.measure(self.average))
 
     # --- state ----------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
         return {
             "config": self.config.to_dict(),
             "model": self.model.state_dict(),
@@ -315,6 +307,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned, and drop what was logged after it."""
         own = self.config.to_dict()
         if state["config"]["model"] != own["model"]:
             raise ValueError(f"{self.out / 'checkpoint.pt'}: not the model of the recipe")
