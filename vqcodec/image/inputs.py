@@ -6,8 +6,6 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union
 
@@ -15,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from bitstream import Metadata
-from vqcodec.errors import ImageError, LossWarning, VqcodecError, caller
-from vqcodec.image.picture import Picture, from_pil
+from vqcodec.errors import ImageError, LossWarning, caller
+from vqcodec.image.picture import Picture, from_pil, reader_faults
 
 if TYPE_CHECKING:
     import torch
@@ -96,32 +94,17 @@ def as_picture(image: ImageLike, metadata: Metadata | None = None) -> Picture:
 
 
 def _of_file(file: str | os.PathLike | BinaryIO, metadata: Metadata | None) -> Picture:
-    with _faults_as_image_error(), Image.open(file) as image:
+    with reader_faults(), Image.open(file) as image:
         return _of_image(image, metadata)
 
 
 def _of_image(image: Image.Image, metadata: Metadata | None) -> Picture:
     if not (image.width and image.height):
         raise ImageError(f"{image.width}x{image.height} pixels: an image has at least 1x1")
-    with _faults_as_image_error():
+    with reader_faults():
         # Pillow converts the modes with multiplied alpha to few others.
         plain = {"La": "LA", "RGBa": "RGBA"}.get(image.mode)
         return from_pil(image.convert(plain) if plain else image, metadata)
-
-
-@contextmanager
-def _faults_as_image_error() -> Iterator[None]:
-    """Turn the errors of Pillow's readers into `ImageError`. On a damaged file, they raise all kinds."""
-    try:
-        yield
-    except (VqcodecError, Warning, MemoryError):
-        raise
-    except Image.UnidentifiedImageError:
-        raise ImageError("not a picture in a format that Pillow reads") from None
-    except OSError as error:
-        raise ImageError(f"{error.strerror or error}") from error
-    except Exception as error:
-        raise ImageError(f"cannot be read: {error or type(error).__name__}") from error
 
 
 def _checked(picture: Picture) -> Picture:

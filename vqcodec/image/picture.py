@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
@@ -11,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from bitstream import Metadata
-from vqcodec.errors import ImageError, LossWarning, caller
+from vqcodec.errors import ImageError, LossWarning, VqcodecError, caller
 from vqcodec.image import colour, signals, tiff
 from vqcodec.image import metadata as meta
 from vqcodec.image.grey import settle
@@ -115,21 +117,24 @@ def read(
         vqcodec.errors.ImageError: the file is missing, damaged, too large or not a picture.
     """
     keep = keep_metadata if isinstance(keep_metadata, Keep) else ALL if keep_metadata else NONE
+    with reader_faults(), Image.open(source) as image:
+        if max_pixels is not None and image.width * image.height > max_pixels:
+            raise ImageError(f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}")
+        return from_pil(image, keep=keep)
+
+
+@contextmanager
+def reader_faults() -> Iterator[None]:
+    """Turn the errors of Pillow's readers into `ImageError`. On a damaged file, they raise all kinds."""
     try:
-        with Image.open(source) as image:
-            if max_pixels is not None and image.width * image.height > max_pixels:
-                raise ImageError(
-                    f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}"
-                )
-            return from_pil(image, keep=keep)
-    except (ImageError, Warning, MemoryError):
+        yield
+    except (VqcodecError, Warning, MemoryError):
         raise
     except Image.UnidentifiedImageError:
         raise ImageError("not a picture in a format that Pillow reads") from None
     except OSError as error:
         raise ImageError(f"{error.strerror or error}") from error
     except Exception as error:
-        # Pillow's readers raise all kinds of errors on a damaged file.
         raise ImageError(f"cannot be read: {error or type(error).__name__}") from error
 
 
