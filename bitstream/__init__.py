@@ -1,4 +1,4 @@
-"""The `.vqc` file format: header, chunks, and range-coded index planes. It does not depend on the model."""
+"""The `.vqc` file format: header, chunks, and range-coded planes of numbers. It does not depend on the model."""
 
 from .container import Container, info, read, salvage, write
 from .entropy import FREQUENCY_BITS, FREQUENCY_SUM, SymbolDecoder, SymbolEncoder

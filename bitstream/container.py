@@ -158,7 +158,7 @@ def info(data: Buffer) -> dict[str, Any]:
         "bpp": 8 * size / (header.width * header.height),
         "model_id": header.model_id.hex(),
         "stages": header.stages,
-        "codebook_size": header.codebook_size,
+        "rate": header.rate,
         "downsampling": 1 << header.downsample_log2,
         "tile_size": 1 << header.tile_log2 + header.downsample_log2,
         "tiles": header.tiles,

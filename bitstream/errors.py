@@ -12,7 +12,7 @@ class BadMagic(BitstreamError):
 
 
 class UnsupportedVersion(BitstreamError):
-    """The file needs another reader: its version is not 1, or it has flags that version 1 does not define."""
+    """The file needs another reader: another version, or flags or a reserved byte that version 2 does not define."""
 
 
 class CorruptHeader(BitstreamError):
@@ -52,7 +52,7 @@ class Truncated(BitstreamError):
 
 
 class IndexMismatch(BitstreamError):
-    """Decoded indices differ from the encoded ones: the data is damaged, or the context model differs.
+    """Decoded values differ from the encoded ones: the data is damaged, or the context model differs.
 
     Attributes:
         tile: number of the tile, in raster order.

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 # 0xD6 is not ASCII, and 0xD6 followed by "V" is not UTF-8, so a copy that went through a text mode does not
 # match.
 MAGIC = b"\xd6VQC"
-VERSION = 1
+VERSION = 2
 HEADER_SIZE = 20
 
 MAX_SIDE = 1 << 24
 MAX_PIXELS = 1 << 32
 MAX_STAGES = 32
 MAX_SLICES = 1 << 20
-CODEBOOK_SIZES = range(2, (1 << 16) + 1)
+RATES = range(256)
 TILE_LOG2 = range(2, 9)
 DOWNSAMPLE_LOG2 = range(2, 7)
 
 _GREY = 0x01
-_LAYOUT = struct.Struct("<4sBBHBHBBBH4s")
+_LAYOUT = struct.Struct("<4sBBHBHBBBBB4s")
 
 
 class Tile(NamedTuple):
@@ -46,8 +46,8 @@ class Header:
         width: width of the picture in pixels, 1 to 2**24. Width times height is at most 2**32.
         height: height of the picture in pixels, 1 to 2**24.
         model_id: first 4 bytes of the SHA-256 of the model file.
-        stages: number of stages of each tile, 1 to 32.
-        codebook_size: codewords per stage, 2 to 65536. Indices are below it.
+        stages: number of stages of each tile, 1 to 32: the base, if the model has one, and layers of indices.
+        rate: point of the rate dial of the model, 0 to 255; 0 if it has none.
         downsample_log2: log2 of the pixels per latent position along each side, 2 to 6.
         tile_log2: log2 of the side of a tile in latent positions, 2 to 8.
         grey: whether the picture has one channel.
@@ -61,7 +61,7 @@ class Header:
     height: int
     model_id: bytes
     stages: int
-    codebook_size: int = 1024
+    rate: int = 0
     downsample_log2: int = 4
     tile_log2: int = 6
     grey: bool = False
@@ -71,7 +71,7 @@ class Header:
             ("width", self.width, range(1, MAX_SIDE + 1)),
             ("height", self.height, range(1, MAX_SIDE + 1)),
             ("number of stages", self.stages, range(1, MAX_STAGES + 1)),
-            ("codebook size", self.codebook_size, CODEBOOK_SIZES),
+            ("rate", self.rate, RATES),
             ("downsampling exponent", self.downsample_log2, DOWNSAMPLE_LOG2),
             ("tile size exponent", self.tile_log2, TILE_LOG2),
         ):
@@ -149,7 +149,8 @@ class Header:
             (self.height - 1) >> 16,
             self.stages,
             self.downsample_log2 << 4 | self.tile_log2,
-            self.codebook_size - 1,
+            self.rate,
+            0,
             self.model_id,
         )
 
@@ -173,13 +174,15 @@ def read_header(data: Buffer) -> Header:
         raise UnsupportedVersion(f"format version {version} is not supported, only {VERSION}")
     if flags & ~_GREY:
         raise UnsupportedVersion(f"header flags 0x{flags:02x} are not known to this version")
-    width, width_high, height, height_high, stages, geometry, last_index, model_id = fields
+    width, width_high, height, height_high, stages, geometry, rate, reserved, model_id = fields
+    if reserved:
+        raise UnsupportedVersion(f"reserved header byte 0x{reserved:02x} is not known to this version")
     return Header(
         width=(width_high << 16 | width) + 1,
         height=(height_high << 16 | height) + 1,
         model_id=model_id,
         stages=stages,
-        codebook_size=last_index + 1,
+        rate=rate,
         downsample_log2=geometry >> 4,
         tile_log2=geometry & 0x0F,
         grey=bool(flags & _GREY),

@@ -85,7 +85,7 @@ class Payload:
         return self._body[self._bounds[number] : self._bounds[number + 1]]
 
     def check_plane(self, tile: int, stage: int, plane: np.ndarray) -> bool:
-        """Return whether a plane (rows, columns) of a tile has the check of the encoded indices.
+        """Return whether the plane of a stage of a tile, as `plane_check` takes it, is the one that was encoded.
 
         Raises:
             IndexError: there is no such tile or stage.

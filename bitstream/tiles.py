@@ -1,4 +1,4 @@
-"""The payload of one tile: symbols stage by stage, and a check of each index plane."""
+"""The payload of one tile: symbols stage by stage, and a check of the plane of each."""
 
 import zlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class TileStream:
 
     Args:
         slices: one per stage. The first n together decode n stages.
-        checks: `plane_check` of the index plane of each stage.
+        checks: `plane_check` of the plane of each stage.
     """
 
     slices: tuple[bytes, ...]
@@ -24,7 +24,7 @@ class TileStream:
 
 
 class TileWriter:
-    """Encodes one tile: for each stage any number of `encode`, then `end_stage` with its index plane."""
+    """Encodes one tile: for each stage any number of `encode`, then `end_stage` with its plane."""
 
     def __init__(self):
         self._encoder = SymbolEncoder()
@@ -38,7 +38,7 @@ class TileWriter:
         """Finish a stage.
 
         Args:
-            plane: (rows, columns) integers 0 to 65535, the indices that a decoder must obtain.
+            plane: what a decoder must obtain, as `plane_check` takes it.
 
         Raises:
             ValueError: the plane has another shape or range.
@@ -87,10 +87,10 @@ class TileReader:
             raise self._mismatch() from error
 
     def end_stage(self, plane: np.ndarray) -> None:
-        """Check the decoded plane (rows, columns) of the current stage, and go to the next stage.
+        """Check the decoded plane of the current stage, and go to the next stage. See `plane_check`.
 
         Raises:
-            IndexMismatch: these are not the encoded indices. Nothing after them can be decoded.
+            IndexMismatch: this is not what was encoded. Nothing after them can be decoded.
         """
         if plane_check(plane) != self._checks[self._stage]:
             raise self._mismatch()
@@ -98,21 +98,25 @@ class TileReader:
 
     def _mismatch(self) -> IndexMismatch:
         return IndexMismatch(
-            f"tile {self.tile}, stage {self._stage}: the decoded indices are not those that were encoded",
+            f"tile {self.tile}, stage {self._stage}: the decoded values are not those that were encoded",
             self.tile,
             self._stage,
         )
 
 
 def plane_check(plane: np.ndarray) -> int:
-    """Return the 16-bit check of an index plane (rows, columns), values 0 to 65535.
+    """Return the 16-bit check of a plane.
 
-    It is the low half of the CRC-32 of the indices as little-endian uint16, row by row.
+    It is the low half of the CRC-32 of the values as little-endian uint16, row by row.
+
+    Args:
+        plane: the indices of a tile in one layer, or the base of a tile: a row filled with its step, then the
+            rows of Y, of Co and of Cg in two's complement. Two dimensions, values 0 to 65535.
 
     Raises:
         ValueError: the plane has another shape or range.
     """
     plane = np.asarray(plane)
     if plane.ndim != 2 or (plane.size and not 0 <= plane.min() <= plane.max() <= 0xFFFF):
-        raise ValueError(f"an index plane has shape (rows, columns) and values 0 to 65535, not {plane.shape}")
+        raise ValueError(f"a plane has shape (rows, columns) and values 0 to 65535, not {plane.shape}")
     return zlib.crc32(np.ascontiguousarray(plane, "<u2").data) & 0xFFFF

@@ -4,17 +4,21 @@ import lzma
 import zlib
 
 
-def read(data: bytes, tables: list[list[int]]) -> dict:
-    """Header fields, metadata, alpha as bytes, and planes as lists of rows, with one table per stage."""
+def read(data: bytes, stages: list[tuple[int, list[int], int]]) -> dict:
+    """Header fields, metadata, alpha as bytes, and planes as lists of rows.
+
+    Each stage has its scale (0 for the base), its table, and the stage whose index 0 ends positions, or -1. The
+    base is four lists of rows: steps, Y, Co, Cg.
+    """
     head, rest = data[:20], data[20:]
-    if head[:5] != b"\xd6VQC\x01" or head[5] > 1:
+    if head[:5] != b"\xd6VQC\x02" or head[5] > 1 or head[15]:
         raise ValueError("header")
     out = {
         "grey": head[5] & 1 == 1,
         "width": int.from_bytes(head[6:9], "little") + 1,
         "height": int.from_bytes(head[9:12], "little") + 1,
         "stages": head[12],
-        "codebook_size": int.from_bytes(head[14:16], "little") + 1,
+        "rate": head[14],
         "model_id": head[16:20],
     }
     body = {}
@@ -34,7 +38,9 @@ def read(data: bytes, tables: list[list[int]]) -> dict:
         out["alpha"] = alpha(body[b"A"], out["width"], out["height"])
     d, t = head[13] >> 4, head[13] & 15
     rows, columns = -(-out["height"] // 2**d), -(-out["width"] // 2**d)
-    out["planes"] = planes(body[b"P"], out["stages"], rows, columns, 2**t, tables)
+    if len(stages) != out["stages"]:
+        raise ValueError("stages")
+    out["planes"] = planes(body[b"P"], rows, columns, 2**t, stages)
     return out
 
 
@@ -64,9 +70,46 @@ def alpha(body: bytes, width: int, height: int) -> bytes:
     return bytes(plane)
 
 
-def planes(body: bytes, stages: int, rows: int, columns: int, side: int, tables: list[list[int]]) -> list:
+def planes(body: bytes, rows: int, columns: int, side: int, stages: list) -> list:
     corners = [(y, x) for y in range(0, rows, side) for x in range(0, columns, side)]
-    count = stages * len(corners)
+    slices, checks = cut(body, len(stages) * len(corners))
+    result = [
+        [empty(max(scale, 1) * rows, max(scale, 1) * columns) for _ in range(1 if scale else 4)]
+        for scale, _, _ in stages
+    ]
+    for tile, (top, left) in enumerate(corners):
+        height, width = min(side, rows - top), min(side, columns - left)
+        decoder = RangeDecoder(b"".join(slices[tile :: len(corners)]))
+        decoded = []
+        for stage, (scale, table, before) in enumerate(stages):
+            if scale:
+                alive = decoded[before][0] if before >= 0 else [[1] * (scale * width)] * (scale * height)
+                decoded.append([layer(decoder, table, alive)])
+                checked = decoded[-1][0]
+            else:
+                decoded.append(base(decoder, table, height, width))
+                checked = [row for part in decoded[-1] for row in part][height - 1 :]
+            packed = b"".join((value % 65536).to_bytes(2, "little") for row in checked for value in row)
+            if zlib.crc32(packed) % 65536 != checks[stage * len(corners) + tile]:
+                raise ValueError("check")
+            y, x = max(scale, 1) * top, max(scale, 1) * left
+            for plane, part in zip(result[stage], decoded[-1], strict=True):
+                for number, row in enumerate(part):
+                    plane[y + number][x : x + len(row)] = row
+    return [parts if len(parts) == 4 else parts[0] for parts in result]
+
+
+def layer(decoder: "RangeDecoder", table: list[int], alive: list[list[int]]) -> list[list[int]]:
+    return [[decoder.symbol(table) if index else 0 for index in row] for row in alive]
+
+
+def base(decoder: "RangeDecoder", table: list[int], rows: int, columns: int) -> list[list[list[int]]]:
+    step = decoder.symbol([256] * 256)
+    parts = [[[decoder.symbol(table) - 32 for _ in range(columns)] for _ in range(rows)] for _ in range(3)]
+    return [[[step] * columns for _ in range(rows)], *parts]
+
+
+def cut(body: bytes, count: int) -> tuple[list[bytes], list[int]]:
     lengths, at = [], 0
     for _ in range(count - 1):
         length, at = varint(body, at)
@@ -78,20 +121,11 @@ def planes(body: bytes, stages: int, rows: int, columns: int, side: int, tables:
     for length in lengths:
         slices.append(body[at : at + length])
         at += length
-    result = [[[0] * columns for _ in range(rows)] for _ in range(stages)]
-    for tile, (top, left) in enumerate(corners):
-        window = [
-            (y, x) for y in range(top, min(top + side, rows)) for x in range(left, min(left + side, columns))
-        ]
-        decoder = RangeDecoder(b"".join(slices[tile :: len(corners)]))
-        for stage in range(stages):
-            symbols = [decoder.symbol(tables[stage]) for _ in window]
-            packed = b"".join(symbol.to_bytes(2, "little") for symbol in symbols)
-            if zlib.crc32(packed) % 65536 != checks[stage * len(corners) + tile]:
-                raise ValueError("check")
-            for (y, x), symbol in zip(window, symbols, strict=True):
-                result[stage][y][x] = symbol
-    return result
+    return slices, checks
+
+
+def empty(rows: int, columns: int) -> list[list[int]]:
+    return [[0] * columns for _ in range(rows)]
 
 
 class RangeDecoder:

@@ -20,19 +20,23 @@ from bitstream import (
     write,
 )
 from tests.bitstream.order0 import (
+    BASE,
+    assert_same,
+    checked,
     decode,
     decode_tile,
     encode,
     random_planes,
-    random_tables,
-    window,
+    random_stages,
+    tile_of,
 )
 
-HEADER = Header(300, 200, b"abcd", stages=4, codebook_size=32, tile_log2=3)  # 6 tiles
+HEADER = Header(300, 200, b"abcd", stages=4, rate=77, tile_log2=3)  # 6 tiles
 RNG = np.random.default_rng(5)
-TABLES = random_tables(RNG, HEADER.stages, HEADER.codebook_size)
-PLANES = random_planes(RNG, HEADER, TABLES)
-TILES = encode(HEADER, PLANES, TABLES)
+# The base, two layers of which the first ends positions, and a finer layer.
+STAGES = random_stages(RNG, [(BASE, 64, -1), (1, 32, -1), (1, 32, 1), (2, 8, -1)])
+PLANES = random_planes(RNG, HEADER, STAGES)
+TILES = encode(HEADER, PLANES, STAGES)
 ALPHA = np.minimum(np.add.outer(np.arange(200), np.arange(300)), 255).astype(np.uint8)
 METADATA = Metadata(icc=b"profile", exif=b"II*\0", xmp=b"<xmp/>" * 50)
 FULL = write(HEADER, TILES, METADATA, ALPHA)
@@ -52,7 +56,7 @@ def test_everything_comes_back():
     assert container.missing == 0
     np.testing.assert_array_equal(container.alpha(), ALPHA)
     np.testing.assert_array_equal(container.alpha(50, 20), ALPHA[50:70])
-    np.testing.assert_array_equal(decode(container, TABLES), PLANES)
+    assert_same(decode(container, STAGES), PLANES)
 
 
 def test_a_file_without_extras_has_none():
@@ -65,13 +69,13 @@ def test_a_file_without_extras_has_none():
 
 @pytest.mark.parametrize("stages", [1, 2, 3, 4])
 def test_fewer_stages_on_request(stages):
-    np.testing.assert_array_equal(decode(read(PLAIN), TABLES, stages), PLANES[:stages])
+    assert_same(decode(read(PLAIN), STAGES[:stages]), PLANES[:stages])
 
 
 def test_overhead_of_a_file_of_one_tile_and_eight_stages():
-    header = Header(512, 512, b"abcd", stages=8, codebook_size=256)
-    tables = random_tables(np.random.default_rng(0), 8, 256)
-    tiles = encode(header, random_planes(np.random.default_rng(0), header, tables), tables)
+    header = Header(512, 512, b"abcd", stages=8)
+    stages = random_stages(np.random.default_rng(0), [(1, 256, -1)] * 8)
+    tiles = encode(header, random_planes(np.random.default_rng(0), header, stages), stages)
     slices = sum(len(part) for tile in tiles for part in tile.slices)
     # Header 20, tag 1, length 2, seven slice lengths of 2, eight checks of 2, CRC 4.
     assert len(write(header, tiles)) - slices == 57
@@ -102,13 +106,21 @@ def test_truncation_at_every_byte():
     assert complete.tolist() == [4] * 6
 
 
-@pytest.mark.parametrize("lost", [5, 20, 45, 80, 140])
+@pytest.mark.parametrize("lost", [5, 20, 80, 140, 300, 400, 550])
 def test_truncated_file_decodes_as_far_as_it_reaches(lost):
     container = read(PLAIN[:-lost], allow_truncated=True)
     for tile, complete in enumerate(container.payload.complete):
         if complete:
-            planes = decode_tile(container, tile, TABLES, complete)
-            np.testing.assert_array_equal(planes, PLANES[(slice(complete), *window(HEADER, tile))])
+            planes = decode_tile(container, tile, STAGES[:complete])
+            assert_same(planes, tile_of(HEADER, tile, PLANES)[:complete])
+
+
+def test_a_prefix_that_ends_after_the_base_gives_the_base_of_the_whole_picture():
+    size = 23 + index_size(HEADER) + sum(len(tile.slices[0]) for tile in TILES)
+    container = read(PLAIN[:size], allow_truncated=True)
+    assert container.payload.complete.min() == 1
+    assert_same(decode(container, STAGES[:1]), PLANES[:1])
+    assert read(PLAIN[: size - 1], allow_truncated=True).payload.complete.min() == 0
 
 
 def test_all_of_a_truncated_tile_by_default():
@@ -137,13 +149,12 @@ def test_one_tile_needs_no_byte_of_the_others():
         with pytest.raises(CorruptChunk):
             read(ruined)
         container = read(ruined, verify_payload=False)
-        planes = decode_tile(container, tile, TABLES, 4)
-        np.testing.assert_array_equal(planes, PLANES[(slice(None), *window(HEADER, tile))])
+        assert_same(decode_tile(container, tile, STAGES), tile_of(HEADER, tile, PLANES))
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: np.frombuffer(data, np.uint8)])
 def test_any_buffer_can_be_read(kind):
-    np.testing.assert_array_equal(decode(read(kind(FULL)), TABLES), PLANES)
+    assert_same(decode(read(kind(FULL)), STAGES), PLANES)
 
 
 def test_memory_map(tmp_path):
@@ -151,25 +162,26 @@ def test_memory_map(tmp_path):
     path.write_bytes(FULL)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         container = read(data)
-        np.testing.assert_array_equal(decode(container, TABLES), PLANES)
+        assert_same(decode(container, STAGES), PLANES)
         del container
 
 
 def test_other_frequencies_than_the_encoder_had_are_noticed():
     """What happens when a context model computes differently on another machine."""
-    tables = TABLES.copy()
-    tables[1, [3, 4]] = tables[1, [4, 3]]
+    stages = list(STAGES)
+    stages[1] = stages[1]._replace(table=stages[1].table[::-1].copy())
     with pytest.raises(IndexMismatch) as caught:
-        decode(read(PLAIN), tables)
+        decode(read(PLAIN), stages)
     assert caught.value.stage == 1
 
 
 def test_planes_can_be_checked_one_by_one():
     payload = read(PLAIN).payload
     for tile in range(6):
-        plane = PLANES[2][window(HEADER, tile)]
-        assert payload.check_plane(tile, 2, plane)
-        assert not payload.check_plane(tile, 2, plane + 1)
+        for stage, part in enumerate(tile_of(HEADER, tile, PLANES)):
+            plane = checked(part)
+            assert payload.check_plane(tile, stage, plane)
+            assert not payload.check_plane(tile, stage, plane ^ 1)
     with pytest.raises(IndexError):
         payload.check_plane(6, 0, plane)
 
@@ -183,10 +195,9 @@ def test_salvage_of_a_damaged_slice_loses_that_tile_from_that_stage_on():
     container = salvage(damaged)
     assert container.damaged == ["the checksum of chunk P is wrong"]
     for tile in range(1, 6):
-        planes = decode_tile(container, tile, TABLES, 4)
-        np.testing.assert_array_equal(planes, PLANES[(slice(None), *window(HEADER, tile))])
+        assert_same(decode_tile(container, tile, STAGES), tile_of(HEADER, tile, PLANES))
     with pytest.raises(IndexMismatch) as caught:
-        decode_tile(container, 0, TABLES, 4)
+        decode_tile(container, 0, STAGES)
     assert caught.value.tile == 0
     assert caught.value.stage <= 1
 
@@ -202,7 +213,7 @@ def test_salvage_leaves_out_damaged_extras(tag, lost):
     assert container.damaged == [f"the checksum of chunk {tag.decode()} is wrong"]
     assert container.has_alpha == (lost != "alpha")
     assert container.metadata == (METADATA if lost == "alpha" else replace(METADATA, **{lost: None}))
-    np.testing.assert_array_equal(decode(container, TABLES), PLANES)
+    assert_same(decode(container, STAGES), PLANES)
 
 
 def test_salvage_of_an_intact_and_of_a_truncated_file():
@@ -232,7 +243,7 @@ def test_info():
         "bpp": 8 * len(FULL) / 60000,
         "model_id": "61626364",
         "stages": 4,
-        "codebook_size": 32,
+        "rate": 77,
         "downsampling": 16,
         "tile_size": 128,
         "tiles": 6,
@@ -265,9 +276,9 @@ def test_what_does_not_fit_the_header_is_not_written(tiles, alpha, message):
         write(HEADER, tiles, alpha=alpha)
 
 
-def test_an_index_plane_is_two_dimensional_and_16_bit():
+def test_a_plane_is_two_dimensional_and_16_bit():
     for wrong in (np.zeros(4, int), np.full((2, 2), 65536), np.full((2, 2), -1)):
-        with pytest.raises(ValueError, match="index plane"):
+        with pytest.raises(ValueError, match="a plane has shape"):
             bitstream.plane_check(wrong)
 
 

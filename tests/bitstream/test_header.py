@@ -14,11 +14,11 @@ from bitstream import (
     read_header,
 )
 
-# Magic, version, flags, width - 1, height - 1, stages, geometry, codebook size - 1, model id.
-PHOTO = Header(768, 512, b"\x0b\xad\xca\xfe", stages=8)
-PHOTO_BYTES = bytes.fromhex("d6565143 01 00 ff0200 ff0100 08 46 ff03 0badcafe")
-EXTREME = Header(1, 1 << 24, bytes(4), 32, codebook_size=65536, downsample_log2=6, tile_log2=8, grey=True)
-EXTREME_BYTES = bytes.fromhex("d6565143 01 01 000000 ffffff 20 68 ffff 00000000")
+# Magic, version, flags, width - 1, height - 1, stages, geometry, rate, 0, model id.
+PHOTO = Header(768, 512, b"\x0b\xad\xca\xfe", stages=8, rate=128)
+PHOTO_BYTES = bytes.fromhex("d6565143 02 00 ff0200 ff0100 08 46 80 00 0badcafe")
+EXTREME = Header(1, 1 << 24, bytes(4), 32, rate=255, downsample_log2=6, tile_log2=8, grey=True)
+EXTREME_BYTES = bytes.fromhex("d6565143 02 01 000000 ffffff 20 68 ff 00 00000000")
 
 
 @pytest.mark.parametrize(("header", "packed"), [(PHOTO, PHOTO_BYTES), (EXTREME, EXTREME_BYTES)])
@@ -34,7 +34,7 @@ headers = st.builds(
     height=st.integers(1, 60000),
     model_id=st.binary(min_size=4, max_size=4),
     stages=st.integers(1, 32),
-    codebook_size=st.integers(2, 65536),
+    rate=st.integers(0, 255),
     downsample_log2=st.integers(4, 6),
     tile_log2=st.integers(5, 8),
     grey=st.booleans(),
@@ -46,7 +46,36 @@ def test_header_round_trip(header):
     assert read_header(header.pack()) == header
 
 
-@given(st.binary(min_size=16, max_size=16))
+@pytest.mark.parametrize(
+    ("offset", "value", "message"),
+    [
+        (4, 1, "format version 1 is not supported, only 2"),
+        (5, 2, "header flags 0x02 are not known"),
+        (15, 1, "reserved header byte 0x01 is not known"),
+    ],
+)
+def test_headers_of_another_version_are_refused(offset, value, message):
+    changed = bytearray(PHOTO_BYTES)
+    changed[offset] = value
+    with pytest.raises(UnsupportedVersion, match=message):
+        read_header(changed)
+
+
+def byte_mostly(*usual):
+    return st.sampled_from(usual).map(lambda value: bytes([value])) | st.binary(min_size=1, max_size=1)
+
+
+# Were all bytes random, nearly all headers would be refused for their version, flags or reserved byte.
+fields_of_headers = st.tuples(
+    byte_mostly(2),
+    byte_mostly(0, 1),
+    st.binary(min_size=9, max_size=9),
+    byte_mostly(0),
+    st.binary(min_size=4, max_size=4),
+).map(b"".join)
+
+
+@given(fields_of_headers)
 def test_any_header_is_read_or_refused_and_reading_is_the_inverse_of_packing(fields):
     packed = PHOTO_BYTES[:4] + fields
     try:
@@ -76,8 +105,8 @@ def test_another_file_type_is_not_called_truncated():
         {"width": (1 << 24) + 1},
         {"stages": 0},
         {"stages": 33},
-        {"codebook_size": 1},
-        {"codebook_size": 65537},
+        {"rate": -1},
+        {"rate": 256},
         {"downsample_log2": 1},
         {"tile_log2": 9},
         {"model_id": b"abc"},

@@ -78,7 +78,7 @@ def change(rng: random.Random, data: bytes) -> bytes:
 
 def set_field(rng: random.Random, head: bytes) -> bytes:
     """One header field of a special or a nearby value."""
-    start, size = rng.choice([(4, 1), (5, 1), (6, 3), (9, 3), (12, 1), (13, 1), (14, 2), (16, 4)])
+    start, size = rng.choice([(4, 1), (5, 1), (6, 3), (9, 3), (12, 1), (13, 1), (14, 1), (15, 1), (16, 4)])
     value = rng.choice([*NUMBERS, int.from_bytes(head[start : start + size], "little") + rng.choice([-1, 1])])
     return head[:start] + (value % 256**size).to_bytes(size, "little") + head[start + size :]
 
