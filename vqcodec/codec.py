@@ -10,21 +10,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 import bitstream
+from vqcodec.analysis import Analysis, fitted
 from vqcodec.contents import FileLike, contents
 from vqcodec.entropy.excerpt import Excerpt, read_damaged, read_excerpt
 from vqcodec.entropy.packing import Packing
-from vqcodec.errors import ConcealedWarning, LossWarning, TargetError
+from vqcodec.errors import ConcealedWarning
 from vqcodec.forks import surviving_lock
 from vqcodec.generate.conceal import conceal as fill_in
 from vqcodec.generate.prior import Prior
 from vqcodec.geometry import Box
 from vqcodec.image.canvas import Canvas
 from vqcodec.image.inputs import ImageLike, as_picture
+from vqcodec.planes import Planes
 from vqcodec.portable import Portable
-from vqcodec.rate import DEFAULT_QUALITY, HIGHEST_LMBDA, TOLERANCE, lmbda_of, most_bytes, search
+from vqcodec.rate import (
+    DEFAULT_QUALITY,
+    Setting,
+    most_bytes,
+    place_of,
+    setting_at,
+)
 from vqcodec.runtime.threads import results_in_parallel
 from vqcodec.runtime.transform import Transform
 from vqcodec.weights import ModelFile, load_model
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 
 # Default limit of `decompress`, in pixels: the header of a file of 800 bytes may claim 2**32 of them.
 MAX_PIXELS = 1 << 29
+SCALES = (1, 2, 4, 8, 16)
 # Grey level that marks tiles missing from a truncated file.
 MISSING = 128
 
@@ -71,7 +79,7 @@ class Codec(Portable):
         self.model = self.transform.model
         self.model_id = file.model_id
         self.config = self.model.config
-        self.prior = Prior(self.model.quantizer.codebooks, self.packing.context)
+        self.prior = Prior.of(self.model, self.packing.context)
 
     @classmethod
     def load(
@@ -88,8 +96,8 @@ class Codec(Portable):
         """
         return cls(load_model(model), device, dtype)
 
-    def encode(self, image: ImageLike, quality: float = DEFAULT_QUALITY) -> np.ndarray:
-        """Encode an image to index planes (stages, ceil(height/f), ceil(width/f)) uint16.
+    def encode(self, image: ImageLike, quality: float = DEFAULT_QUALITY) -> Planes:
+        """Encode an image to its base and index planes.
 
         Args:
             image: see `compress`; alpha is ignored.
@@ -99,37 +107,36 @@ class Codec(Portable):
             ValueError: quality is outside 0..100.
             vqcodec.errors.ImageError: the image cannot be read, or is of a kind that cannot be taken.
         """
-        lmbda = lmbda_of(quality)
-        return self.transform.quantize(self.transform.latents(as_picture(image).pixels), lmbda)
+        setting = setting_at(self.config, place_of(quality))
+        return Analysis(self.transform, self.packing, as_picture(image).pixels).planes(setting)
 
     def decode(
-        self, planes: np.ndarray, size: tuple[int, int] | None = None, *, realism: float | None = None
+        self, planes: Planes, size: tuple[int, int] | None = None, *, realism: float | None = None
     ) -> Image.Image:
-        """Decode index planes to an RGB image.
+        """Decode planes to an RGB image.
 
         Args:
-            planes: (stages, h, w) integers.
+            planes: base and index planes.
             size: width and height to crop to, in pixels; by default the full grid.
             realism: see `decompress`.
 
         Raises:
             ValueError: `size` does not fit the planes, or `planes` or `realism` is out of range.
         """
-        height, width = (self.config.downsampling * side for side in planes.shape[1:])
+        rows, columns = planes.grid
+        height, width = (self.config.downsampling * side for side in (rows, columns))
         if size is not None:
             if not (0 < size[0] <= width and 0 < size[1] <= height):
-                raise ValueError(
-                    f"{size[0]}x{size[1]} pixels do not fit {planes.shape[1]}x{planes.shape[2]} positions"
-                )
+                raise ValueError(f"{size[0]}x{size[1]} pixels do not fit {rows}x{columns} positions")
             width, height = size
         return Image.fromarray(self.transform.render(planes, realism)[:height, :width])
 
-    def pack(self, planes: np.ndarray, size: tuple[int, int], **options: Any) -> bytes:
-        """Write index planes (stages, h, w) to a `.vqc` file. See `Packing.pack` for options and errors."""
+    def pack(self, planes: Planes, size: tuple[int, int], **options: Any) -> bytes:
+        """Write planes to a `.vqc` file. See `Packing.pack` for options and errors."""
         return self.packing.pack(planes, size, **options)
 
-    def unpack(self, data: Buffer) -> np.ndarray:
-        """Read the index planes (stages, h, w) uint16 of a `.vqc` file. See `Packing.unpack` for errors."""
+    def unpack(self, data: Buffer) -> Planes:
+        """Read the base and index planes of a `.vqc` file. See `Packing.unpack` for errors."""
         return self.packing.unpack(data)
 
     def compress(
@@ -154,7 +161,7 @@ class Codec(Portable):
             bpp: maximum bits per pixel of the whole file, in place of a quality.
             size: maximum number of bytes of the whole file, in place of a quality.
             metadata: replaces that of the image. Without a profile in it, colours are converted to sRGB.
-            progress: called repeatedly with the fraction done, 0..1.
+            progress: called repeatedly with the fraction done, 0..1; with `bpp` or `size`, several times.
 
         Raises:
             ValueError: quality is outside 0..100, `bpp` or `size` is not above 0, or both are given.
@@ -163,40 +170,21 @@ class Codec(Portable):
         """
         picture = as_picture(image, metadata)
         height, width = picture.pixels.shape[:2]
-        lmbda, most = lmbda_of(quality), most_bytes(bpp, size, width * height)
-        latents = self.transform.latents(picture.pixels, progress)
+        place, most = place_of(quality), most_bytes(bpp, size, width * height)
+        analysis = Analysis(self.transform, self.packing, picture.pixels, progress)
 
-        def encode(lmbda: float) -> bytes:
+        def encode(setting: Setting) -> bytes:
             return self.pack(
-                self.transform.quantize(latents, lmbda),
+                analysis.planes(setting),
                 (width, height),
                 grey=picture.grey,
                 alpha=picture.alpha,
                 metadata=picture.metadata,
             )
 
-        return encode(lmbda) if most is None else self._fit(latents, encode, most)
-
-    def _fit(self, latents: Tensor, encode: Callable[[float], bytes], size: int) -> bytes:
-        flat = latents.flatten(0, 1)
-        # A sample of the positions is enough to tell how the rate falls with lambda.
-        sample = flat[:: max(1, len(flat) // 256)].to(self.transform.device)
-
-        @torch.inference_mode()
-        def estimate(lmbda: float) -> float:
-            quantizer = self.model.quantizer
-            bits = quantizer.rate(quantizer.choose(sample, lmbda, beams=1))
-            return float(bits.mean()) * len(flat) / 8
-
-        data = search(size, estimate, encode)
-        if data is None:
-            raise TargetError(
-                f"{size} bytes cannot be reached: the smallest file takes {len(encode(HIGHEST_LMBDA))}"
-            )
-        if len(data) < (1 - TOLERANCE) * size:
-            text = f"the largest file within {size} bytes takes {len(data)}"
-            warnings.warn(text, LossWarning, stacklevel=3)
-        return data
+        if most is None:
+            return encode(setting_at(self.config, place))
+        return fitted(self.transform, self.packing, picture.pixels, encode, most)
 
     def decompress(
         self,
@@ -217,10 +205,10 @@ class Codec(Portable):
 
         Args:
             data: the file: its path, open in binary mode, or in any buffer such as bytes or a memory map.
-            stages: decode only this many stages, 1 or more: coarser and a little faster.
+            stages: decode only this many stages, 1 or more: coarser and a little faster. The first is the base.
             region: x, y, width, height in pixels. Only the tiles that it depends on are read and decoded.
-            scale: 1, 2, 4 or 8; the preview is smaller by this factor. It takes less memory, but no less
-                time.
+            scale: 1, 2, 4, 8 or 16; the preview is smaller by this factor. It takes less memory, but no less time,
+                except at 16: that is the base, and needs no network.
             allow_truncated: decode what a truncated file holds, with a `LossWarning`: the stages that are
                 complete in every tile, at least the first. Tiles that lack even that one are grey.
             conceal: decode a damaged or truncated file too, with a `ConcealedWarning` that names the
@@ -242,8 +230,11 @@ class Codec(Portable):
                 or `stages`, `scale` or `realism` is out of range.
             vqcodec.errors.ImageError: the file cannot be opened or read.
         """
-        if scale not in (1, 2, 4, 8) or (stages is not None and stages < 1):
-            raise ValueError(f"scale {scale} is not 1, 2, 4 or 8, or stages {stages} is below 1")
+        if scale not in SCALES or (stages is not None and stages < 1):
+            raise ValueError(f"scale {scale} is not 1, 2, 4, 8 or 16, or stages {stages} is below 1")
+        only_base = scale == self.config.downsampling == SCALES[-1]
+        if only_base and not self.config.has_base:
+            raise ValueError("files of this model have no base, which a scale of 16 shows")
         data = contents(data)
         if conceal:
             container = bitstream.salvage(data)
@@ -268,18 +259,22 @@ class Codec(Portable):
         rows, columns = header.grid
         # If windows are blended, a region can only be cropped from the whole picture.
         halo = max(rows, columns) if self.model.blends else self.model.halo
+        if only_base:
+            halo, stages = 0, 1
         box = part.covering(step).grown(halo).clipped(Box(0, 0, columns, rows))
         if conceal:
-            excerpt = read_damaged(container, self.packing.coder, box, stages)
+            excerpt = read_damaged(container, self.packing.coder, self.config, box, stages)
             fill_in(self.prior, excerpt)
             if faults := [*container.damaged, *(tile.in_words(step) for tile in excerpt.damaged)]:
                 warnings.warn("damaged: " + "; ".join(faults), ConcealedWarning, stacklevel=2)
         else:
-            excerpt = read_excerpt(container, self.packing.coder, box, stages)
+            excerpt = read_excerpt(container, self.packing.coder, self.config, box, stages)
         if (alpha := container.alpha(part.top, part.height)) is not None:
             alpha = alpha[:, part.left : part.right]
         canvas = Canvas((part.width, part.height), header.grey, alpha, container.metadata, scale)
-        self._paint(canvas, excerpt, part, realism, progress)
+        planes = excerpt.planes
+        parts = self.transform.flat(planes) if only_base else self.transform.rendered(planes, realism)
+        self._paint(canvas, excerpt, part, parts, progress)
         return canvas.image
 
     def compress_many(
@@ -317,13 +312,18 @@ class Codec(Portable):
         return results_in_parallel(lambda data: self.decompress(data, **options), files, workers)
 
     def _paint(
-        self, canvas: Canvas, excerpt: Excerpt, part: Box, realism: float | None, progress: Progress | None
+        self,
+        canvas: Canvas,
+        excerpt: Excerpt,
+        part: Box,
+        parts: Iterable[tuple[int, int, np.ndarray]],
+        progress: Progress | None,
     ) -> None:
-        """Render an excerpt onto a canvas that shows `part` of the picture, a box in pixels."""
+        """Put rendered parts of an excerpt onto a canvas that shows `part` of the picture, a box in pixels."""
         step = self.config.downsampling
         corner = excerpt.box.scaled(step).relative_to(part)
-        done, area = 0, step * step * excerpt.planes[0].size
-        for top, left, pixels in self.transform.rendered(excerpt.planes, realism):
+        done, area = 0, step * step * excerpt.box.width * excerpt.box.height
+        for top, left, pixels in parts:
             canvas.put(corner.left + left, corner.top + top, pixels)
             done += pixels.shape[0] * pixels.shape[1]
             if progress:

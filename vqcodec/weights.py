@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -15,15 +16,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from vqcodec.entropy.weights import EIGHT_BIT, ContextWeights
+from vqcodec.entropy.weights import ContextWeights, is_eight_bit
 from vqcodec.errors import ModelError
 from vqcodec.forks import settle
 from vqcodec.model import FAMILIES, VQGAN, TamingVQGAN
 
 DEFAULT_MODEL = "photo"
-FORMAT = "vqcodec-model-1"
+FORMAT = "vqcodec-model-2"
 CONTEXT_PREFIX = "context."
 REALISTIC_PREFIX = "realistic."
+TABLE_PREFIX = "table."
+BASE_TABLES = "base_tables"
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,10 @@ class ModelFile:
         path: the file; `None` if the model comes from elsewhere.
         model: the network, float32, in evaluation mode.
         model_id: first 4 bytes of the SHA-256 of the file. Every `.vqc` file carries it.
-        tables: (S, 2, K) uint32 frequencies of the indices; each row sums to 2**16.
+        tables: of each layer, (K,) uint32 frequencies of the indices at coded positions; each sums to 2**16.
         context: integer weights of the context model. Without it, indices are coded with `tables`.
+        base_tables: frequencies that the base is coded with, uint32 (see `vqcodec.entropy.base`); `None` for models
+            without a base.
         notes: text metadata, such as training steps.
         realistic: weights of a second generator for the same indices, trained adversarially; `None` if there
             is none.
@@ -44,8 +49,9 @@ class ModelFile:
     path: Path | None
     model: VQGAN | TamingVQGAN
     model_id: bytes
-    tables: np.ndarray
+    tables: list[np.ndarray]
     context: ContextWeights | None = None
+    base_tables: np.ndarray | None = None
     notes: dict[str, str] = field(default_factory=dict)
     realistic: dict[str, Tensor] | None = None
 
@@ -88,14 +94,13 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata.get("format") != FORMAT:
             raise ModelError(f"{path}: not a {FORMAT} file")
-        tables = tensors.pop("tables").numpy().astype(np.uint32)
-        names = [key for key in tensors if key.startswith(CONTEXT_PREFIX)]
-        context = {key.removeprefix(CONTEXT_PREFIX): tensors.pop(key).to(torch.int32) for key in names}
-        weights = ContextWeights(**context) if context else None
-        second = [key for key in tensors if key.startswith(REALISTIC_PREFIX)]
-        realistic = {key.removeprefix(REALISTIC_PREFIX): tensors.pop(key).float() for key in second}
-        # Files without a family predate the second family.
-        architecture, config = FAMILIES[metadata.get("family", VQGAN.family)]
+        found = _taken(tensors, TABLE_PREFIX)
+        tables = [found[str(layer)].numpy().astype(np.uint32) for layer in range(len(found))]
+        base_tables = tensors.pop(BASE_TABLES).numpy().astype(np.uint32) if BASE_TABLES in tensors else None
+        context = {name: value.to(torch.int32) for name, value in _taken(tensors, CONTEXT_PREFIX).items()}
+        weights = ContextWeights.from_tensors(context) if context else None
+        realistic = {name: value.float() for name, value in _taken(tensors, REALISTIC_PREFIX).items()}
+        architecture, config = FAMILIES[metadata["family"]]
         # The file replaces all weights at once, so skip their initialisation. A meta device would skip it
         # too, but importing what that needs takes seconds.
         with SkipInitialisation():
@@ -104,8 +109,21 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
     return ModelFile(
-        path, model.eval().requires_grad_(False), digest[:4], tables, weights, metadata, realistic or None
+        path,
+        model.eval().requires_grad_(False),
+        digest[:4],
+        tables,
+        weights,
+        base_tables,
+        metadata,
+        realistic or None,
     )
+
+
+def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take the tensors whose names begin with a prefix out of a dictionary; names without it."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
 
 
 class SkipInitialisation(TorchFunctionMode):
@@ -120,8 +138,9 @@ class SkipInitialisation(TorchFunctionMode):
 def save_model(
     path: Path,
     model: VQGAN | TamingVQGAN,
-    tables: np.ndarray,
+    tables: Sequence[np.ndarray],
     context: ContextWeights | None = None,
+    base_tables: np.ndarray | None = None,
     notes: dict[str, str] | None = None,
     realistic: dict[str, Tensor] | None = None,
 ) -> bytes:
@@ -132,17 +151,21 @@ def save_model(
     Args:
         path: file to write; it is replaced atomically.
         model: the network.
-        tables: (S, 2, K) integer frequencies of at least 1; each row sums to 2**16.
+        tables: of each layer, (K,) integer frequencies of at least 1 that sum to 2**16.
         context: integer weights of a context model.
+        base_tables: integer frequencies of at least 1 that the base is coded with.
         notes: additional text metadata, such as training steps.
         realistic: weights of a second generator, trained adversarially.
     """
     tensors = {key: value.to(model.stored_as).contiguous() for key, value in model.state_dict().items()}
     tensors["latent_rms"] = model.latent_rms.float()
     # Frequencies stay below 2**16 because every codeword has at least 1.
-    tensors["tables"] = torch.from_numpy(tables.astype(np.uint16))
+    for layer, table in enumerate(tables):
+        tensors[f"{TABLE_PREFIX}{layer}"] = torch.from_numpy(table.astype(np.uint16))
+    if base_tables is not None:
+        tensors[BASE_TABLES] = torch.from_numpy(base_tables.astype(np.uint16))
     for name, tensor in context.tensors().items() if context else ():
-        tensors[CONTEXT_PREFIX + name] = tensor.to(torch.int8 if name in EIGHT_BIT else torch.int32)
+        tensors[CONTEXT_PREFIX + name] = tensor.to(torch.int8 if is_eight_bit(name) else torch.int32)
     for name, tensor in (realistic or {}).items():
         tensors[REALISTIC_PREFIX + name] = tensor.to(model.stored_as).contiguous()
     metadata = {"format": FORMAT, "family": model.family, "config": model.config.to_json(), **(notes or {})}

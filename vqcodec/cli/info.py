@@ -52,7 +52,7 @@ def in_words(name: str, found: dict[str, Any]) -> str:
     tiles = f"{found['tiles']} tile{'s' * (found['tiles'] > 1)} of {found['tile_size']}x{found['tile_size']}"
     lines = [
         f"{name}: {found['width']}x{found['height']} {found['mode']}, {found['bytes']:,} bytes, {found['bpp']:.3f} bpp",
-        f"  model {found['model_id']}, {found['stages']} stages of {found['codebook_size']} codewords, {tiles}",
+        f"  model {found['model_id']}, rate {found['rate']}, {found['stages']} stages, {tiles}",
         f"  bytes: {chunks}",
     ]
     source_type = found["digital_source_type"].rpartition("/")[2]

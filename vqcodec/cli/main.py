@@ -214,13 +214,17 @@ def compress(ctx: click.Context, **options: Any) -> None:
 
 @cli.command(epilog=EXIT_CODES)
 @click.option("--format", "suffix", metavar="EXT", help="Format of outputs that are not named. [png]")
-@click.option("--stages", type=click.IntRange(min=1), help="Decode only the first stages: a coarser preview.")
+@click.option(
+    "--stages",
+    type=click.IntRange(min=1),
+    help="Decode only the first stages: a coarser preview. The first is the base.",
+)
 @click.option("--region", type=_Region(), help="Decode only a part of the picture, in pixels.")
 @click.option(
     "--scale",
-    type=click.Choice(["1", "1/2", "1/4", "1/8"]),
+    type=click.Choice(["1", "1/2", "1/4", "1/8", "1/16"]),
     default="1",
-    help="Smaller preview, for less memory.",
+    help="Smaller preview, for less memory. 1/16 needs no network.",
 )
 @click.option(
     "--conceal",
@@ -249,7 +253,7 @@ def decompress(ctx: click.Context, **options: Any) -> None:
     from vqcodec.image.keep import Keep
 
     options["keep"] = Keep.named(options["keep"], options.pop("drop"))
-    options["scale"] = int(options["scale"][-1])
+    options["scale"] = int(options["scale"].rpartition("/")[2])
     ctx.exit(decompress_files(**options))
 
 

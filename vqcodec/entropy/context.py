@@ -8,31 +8,34 @@ bfloat16 and TF32 too, in case a user has enabled those.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from vqcodec.entropy.layers import ContextLayers
-from vqcodec.entropy.passes import (
-    AROUND,
-    AROUND_FIRST,
-    BORDER,
-    BORDER_FIRST,
-    NEIGHBOURHOOD,
-    Layout,
-    checkerboard,
-    interlaced,
-    patches,
+from vqcodec.entropy.features import base_features
+from vqcodec.entropy.layers import ContextLayers, Row
+from vqcodec.entropy.passes import COARSER, NEIGHBOURHOOD, Grid, around, gathered
+from vqcodec.entropy.weights import (
+    ACTIVATION_MAX,
+    EIGHT_BIT,
+    RATE_BITS,
+    WEIGHT_BITS,
+    ContextWeights,
 )
-from vqcodec.entropy.weights import ACTIVATION_MAX, EIGHT_BIT, WEIGHT_BITS, ContextWeights
 from vqcodec.forks import operation, settle
+from vqcodec.model.config import Layer
 from vqcodec.runtime.device import capabilities
 
 FREQUENCY_SUM = 1 << 16
-# Added before a shift, to round.
+# Added before a shift, to round; once per sum, with the bias that every sum has.
 _HALF = 1 << WEIGHT_BITS - 1
+_WITHOUT_HALF = "r1"
 # exp(-d / UNIT), d = 0, 1, ..., is in units of 2**-14.
 _EXP_ONE = 1 << 14
+# Products of fewer rows are faster in float32.
+_LEAST_ROWS = 16
 
 
 def exp_table() -> Tensor:
@@ -49,80 +52,105 @@ def exp_table() -> Tensor:
 
 
 class ContextModel(ContextLayers):
-    """Computes the frequencies of one stage after another, identically for coder and decoder.
+    """Computes the frequencies of one layer after another, identically for coder and decoder.
 
     Args:
         weights: the integer weights.
+        layers: planes of indices of the model, in the order in which they are coded.
 
     Attributes:
-        stages: S.
-        codebook_size: K = G * M.
-        channels: channels E of the embedding.
-        groups: G.
-        members: M.
-        weights: the integer weights.
-        factors: the 8-bit weights as float32, by name.
-        embedding: (S, K, E) int8.
-        first_embedding: (K, F) int8, the first stage's own embedding.
+        embedding: of each layer, (K, E) int8.
+        own: of each layer, the embedding that its own passes look at, (K, F) int8.
+
+    Raises:
+        ValueError: the weights are not of these layers.
     """
 
-    def __init__(self, weights: ContextWeights) -> None:
-        self.stages, self.codebook_size, self.channels = weights.embedding.shape
-        _, self.groups, self.members = weights.first_bm.shape
+    def __init__(self, weights: ContextWeights, layers: Sequence[Layer]) -> None:
+        if len(weights.layers) != len(layers):
+            raise ValueError(f"a context model of {len(weights.layers)} layers for {len(layers)}")
+        self.describe(layers)
         self.weights = weights
-        tensors = weights.tensors()
         # Convert the matrix factors to float32 once. Biases stay integers, and include the half that rounds.
-        self.factors = {name: tensors[name].float() for name in EIGHT_BIT}
-        self._biases = {name: tensor + _HALF for name, tensor in tensors.items() if name not in EIGHT_BIT}
-        self._bytes = None
-        if _bytes_are_exact():
-            self._bytes = {
-                name: factor.to(torch.int8).mT.contiguous()
-                for name, factor in self.factors.items()
-                if not name.endswith("embedding")
+        self._factors: list[dict[str, Tensor]] = []
+        self._biases: list[dict[str, Tensor]] = []
+        self._bytes: list[dict[str, Tensor]] | None = [] if _bytes_are_exact() else None
+        for tensors in weights.layers:
+            factors = {name: tensor.float() for name, tensor in tensors.items() if name in EIGHT_BIT}
+            biases = {
+                name: tensor if name == _WITHOUT_HALF else tensor + _HALF
+                for name, tensor in tensors.items()
+                if name not in EIGHT_BIT
             }
-        self.embedding = weights.embedding.to(torch.int8)
-        self.first_embedding = weights.first_embedding.to(torch.int8)[0]
+            self._factors.append(factors)
+            self._biases.append(biases)
+            if self._bytes is not None:
+                self._bytes.append(
+                    {name: factor.to(torch.int8).mT.contiguous() for name, factor in factors.items()}
+                )
+        self.embedding = [tensors["embedding"].to(torch.int8) for tensors in weights.layers]
+        self.own = [tensors.get("own", tensors["embedding"]).to(torch.int8) for tensors in weights.layers]
         self._exp = exp_table()
 
+    def looks_at(self, layer: int, name: str) -> bool:
+        """Whether a layer has a matrix of this name (w1, u1, c1)."""
+        return name in self._factors[layer]
+
     @torch.inference_mode()
-    def start(self, count: int, rows: int, columns: int) -> ContextState:
-        """Start coding `count` tiles of rows x columns positions."""
+    def start(
+        self,
+        count: int,
+        rows: int,
+        columns: int,
+        rate: int = 0,
+        base: np.ndarray | None = None,
+        steps: np.ndarray | None = None,
+    ) -> ContextState:
+        """Start coding some tiles of one size.
+
+        Args:
+            count, rows, columns: number of tiles, and their size in positions of the coarsest grid.
+            rate: point of the rate dial, 0..255.
+            base: (count, 3, rows, columns) integers; `None` if the model has no base.
+            steps: (count,) or (count, rows, columns) integers; `None` if the model has no base.
+        """
         settle()
-        return ContextState(self, count, rows, columns)
+        features = None if base is None or steps is None else base_features(base, steps)
+        return ContextState(self, Grid(count, rows, columns), rate, features)
 
-    @staticmethod
-    def last_pass(stage: int) -> int:
-        """Return the number of the last pass over a stage, counted from 0."""
-        return len(AROUND_FIRST if stage == 0 else AROUND) - 1
+    def group_frequencies(self, layer: int, hidden: Tensor) -> Tensor:
+        """Return the frequencies (n, G + 1) int32 of the first symbol, given activations (n, H)."""
+        return self._frequencies(self.group_logits(layer, hidden))
 
-    def group_frequencies(self, stage: int, hidden: Tensor) -> np.ndarray:
-        """Return the frequencies (n, G) of the groups, given activations (n, H)."""
-        return self._frequencies(self.group_logits(stage, hidden)).numpy()
+    def member_frequencies(self, layer: int, hidden: Tensor, group: Tensor) -> Tensor:
+        """Return the frequencies (n, M) int32 of the members, given activations (n, H) and groups (n,) int64."""
+        if len(group) == 0:
+            return torch.zeros(0, self.members[layer], dtype=torch.int32)
+        logits, order = self.member_logits(layer, hidden, group)
+        return torch.empty_like(logits).index_copy_(0, order, self._frequencies(logits))
 
-    def member_frequencies(self, stage: int, hidden: Tensor, group: Tensor) -> np.ndarray:
-        """Return the frequencies (n, M) of the members, given activations (n, H) and groups (n,) int64."""
-        logits, order = self.member_logits(stage, hidden, group)
-        return torch.empty_like(logits).index_copy_(0, order, self._frequencies(logits)).numpy()
-
-    def product(self, inputs: Tensor, name: str, row: int | tuple[int, int]) -> Tensor:
+    def product(self, inputs: Tensor, layer: int, name: str, row: Row = None) -> Tensor:
         """Multiply inputs (n, C) with the transpose of a matrix (N, C): (n, N) int32.
 
         Args:
             inputs: int8, or integers of that range as floats.
+            layer: number of the layer.
             name: name of the tensor that holds the matrix.
-            row: which matrix of the tensor.
+            row: which matrix of the tensor, if there are several.
         """
+        factor = self._factors[layer][name]
+        factor = factor if row is None else factor[row]
         if len(inputs) == 0:
-            return torch.zeros(0, self.factors[name][row].shape[0], dtype=torch.int32)
-        if self._bytes is not None:
+            return torch.zeros(0, factor.shape[0], dtype=torch.int32)
+        if self._bytes is not None and len(inputs) > _LEAST_ROWS:
+            matrix = self._bytes[layer][name]
             with operation:
-                return torch._int_mm(inputs.to(torch.int8), self._bytes[name][row])
-        factor = self.factors[name][row]
+                return torch._int_mm(inputs.to(torch.int8), matrix if row is None else matrix[row])
         return (inputs.to(factor.dtype) @ factor.T).to(torch.int32)
 
-    def bias(self, name: str, row: int | tuple[int, int]) -> Tensor:
-        return self._biases[name][row]
+    def bias(self, layer: int, name: str, row: Row = None) -> Tensor:
+        bias = self._biases[layer][name]
+        return bias if row is None else bias[row]
 
     def shift(self, total: Tensor) -> Tensor:
         return total.bitwise_right_shift_(WEIGHT_BITS)
@@ -160,90 +188,147 @@ def _bytes_are_exact() -> bool:
 
 
 class ContextState:
-    """The known part of some tiles, while their stages are coded one after another.
+    """The known part of some tiles, while their layers are coded one after another.
 
-    For each pass over each stage, call `group_frequencies`, then `member_frequencies`, then `update`. Arrays
-    have one row per position of the pass, tile by tile, in raster order.
+    For each layer, call `begin`; then for each pass `group_frequencies`, `member_frequencies` and `update`; then
+    `end`. Arrays have one row per position of the pass that goes on, tile by tile, in raster order.
 
     Args:
         model: the context model.
-        count, rows, columns: number and size of the tiles, in latent positions.
+        grid: the tiles.
+        rate: point of the rate dial, 0..255.
+        features: of the base, (count, rows, columns, C) int8; `None` if the model has no base.
+
+    Attributes:
+        plane: indices of the layer, (positions,) int64, tile by tile; 0 where none is known yet.
     """
 
-    def __init__(self, model: ContextModel, count: int, rows: int, columns: int) -> None:
+    def __init__(self, model: ContextModel, grid: Grid, rate: int, features: np.ndarray | None) -> None:
         self._model = model
-        tiles = count, rows, columns
-        # Each tile has a border of zeros: outside, nothing is known.
-        self._before = _framed(tiles, BORDER, model.channels, torch.int16)
-        self._added = _framed(tiles, BORDER, model.channels, torch.int8)
-        self._own = _framed(tiles, BORDER_FIRST, model.first_embedding.shape[1], torch.int8)
-        passes = interlaced(rows, columns)
-        self._layout = Layout.of(passes, AROUND_FIRST, BORDER_FIRST, tiles)
-        self._added_layout = Layout.of(passes, AROUND_FIRST, BORDER, tiles)
-        self._tiles = tiles
-        self._stage = 0
-        self._which = 0
-        # Set by the first pass over each stage but stage 0.
-        self._from_before: Tensor
-        # Set by each pass.
+        self._rate = rate >> (8 - RATE_BITS)
+        self._features = None if features is None else torch.from_numpy(features).flatten(0, 2)
+        count, rows, columns = grid.shape
+        # By scale: the tiles, the sums of the embeddings of the layers that are known, and of which band which
+        # positions go on.
+        self._grids = {1: grid}
+        self._before: dict[int, Tensor] = {}
+        self._going: dict[int, Tensor] = {}
+        if any(layer.scale == 2 for layer in model.layers):
+            self._grids[2] = Grid(count, 2 * rows, 2 * columns)
+            self._parent, self._place = grid.coarser()
+        self.plane: Tensor
+        # Set by `begin`: the layer, the positions that go on with their passes, what is known of them but for their
+        # own layer, and what is known of that.
+        self._layer = -1
+        self._alive: Tensor
+        self._passes: Tensor
+        self._total: Tensor
+        self._own: Tensor
+        # Set by each pass: the rows of it among those that go on, and the activations.
+        self._which: int
+        self._rows: Tensor
         self._hidden: Tensor
+        self._coded: Tensor
 
-    @property
-    def passes(self) -> list[Tensor]:
-        """Positions in a tile of each pass over the current stage, int64."""
-        return self._layout.passes
+    def passes(self) -> int:
+        """Number of passes over the current layer."""
+        return len(around(self._layer))
+
+    @torch.inference_mode()
+    def begin(self, layer: int) -> None:
+        """Begin a layer; all layers before are known."""
+        model, self._layer, self._which = self._model, layer, -1
+        scale, band = model.layers[layer].scale, model.layers[layer].band
+        grid = self._grids[scale]
+        size = len(grid.inside)
+        self.plane = torch.zeros(size, dtype=torch.int64)
+        going = self._going.get(band)
+        self._alive = torch.arange(size) if going is None else going.nonzero().flatten()
+        self._passes = grid.passes(layer).index_select(0, self._alive)
+        self._own = grid.maps(model.own[layer].shape[1], torch.int8)
+        # Dead positions count as index 0 from the start.
+        if len(self._alive) < size:
+            dead = torch.ones(size, dtype=torch.bool)
+            dead[self._alive] = False
+            self._own[grid.inside[dead]] = model.own[layer][0]
+        self._total = self._known_before(grid, scale)
+
+    def _known_before(self, grid: Grid, scale: int) -> Tensor:
+        """The input of the first activation of all positions that go on, but for their own layer."""
+        model, layer, alive = self._model, self._layer, self._alive
+        total = model.bias(layer, "r1", self._rate).repeat(len(alive), 1)
+        if model.looks_at(layer, "w1"):
+            near = self._clamped(scale)
+            total += model.product(gathered(near, grid.inside[alive], grid.steps(NEIGHBOURHOOD)), layer, "w1")
+        parents = self._parent[alive] if scale == 2 else alive
+        if model.looks_at(layer, "u1"):
+            coarse, places = self._clamped(1), self._place[alive]
+            for place, offsets in enumerate(COARSER):
+                rows = (places == place).nonzero().flatten()
+                beside = gathered(coarse, self._grids[1].inside[parents[rows]], self._grids[1].steps(offsets))
+                total.index_add_(0, rows, model.product(beside, layer, "u1", place))
+        if model.looks_at(layer, "c1") and self._features is not None:
+            # Positions of one square share its features.
+            of_base = model.product(self._features, layer, "c1")
+            total += of_base.index_select(0, parents)
+        return total
+
+    def _clamped(self, scale: int) -> Tensor:
+        return self._before[scale].clamp(-ACTIVATION_MAX, ACTIVATION_MAX).to(torch.int8)
+
+    @torch.inference_mode()
+    def next_pass(self) -> tuple[np.ndarray, np.ndarray]:
+        """Go to the next pass over the layer.
+
+        Returns:
+            the positions that it codes, among those of all tiles, and how many of them each tile has; int64.
+        """
+        self._which += 1
+        self._rows = (self._passes == self._which).nonzero().flatten()
+        positions = self._alive[self._rows].numpy()
+        count = self._grids[1].shape[0]
+        return positions, np.bincount(positions // (len(self.plane) // count), minlength=count)
 
     @torch.inference_mode()
     def group_frequencies(self) -> np.ndarray:
-        """Return the frequencies (n, G) of the groups at the positions of the current pass."""
-        model, stage, which = self._model, self._stage, self._which
-        rows = self._layout.rows[which]
-        total = model.of_own_stage(stage, which, self._known() if which else None)
-        if stage:
-            if which == 0:
-                before = self._before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX).to(torch.int8)
-                self._from_before = model.of_stages_before(stage, patches(before, NEIGHBOURHOOD, BORDER))
-            total = self._from_before.index_select(0, rows) + total
-        elif which == 0:
-            total = total.repeat(len(rows), 1)
-        self._hidden = model.hidden(stage, total)
-        return model.group_frequencies(stage, self._hidden)
+        """Return the frequencies (n, G + 1) of the first symbol at the positions of the current pass."""
+        model, layer, which = self._model, self._layer, self._which
+        total = self._total.index_select(0, self._rows) + model.bias(layer, "b1", which)
+        if which:
+            grid = self._grids[model.layers[layer].scale]
+            places = grid.inside[self._alive[self._rows]]
+            known = gathered(self._own, places, grid.steps(around(layer)[which]))
+            total += model.product(known, layer, "v1", which - 1)
+        self._hidden = model.hidden(layer, total)
+        return model.group_frequencies(layer, self._hidden).numpy()
 
     @torch.inference_mode()
-    def member_frequencies(self, groups: np.ndarray) -> np.ndarray:
-        """Return the frequencies (n, M) of the members, given the groups (n,)."""
-        return self._model.member_frequencies(self._stage, self._hidden, torch.from_numpy(groups).long())
+    def member_frequencies(self, symbols: np.ndarray) -> np.ndarray:
+        """Return the frequencies (m, M) of the members, given the first symbols (n,), m of which are not 0."""
+        first = torch.from_numpy(symbols).long()
+        going = first.nonzero().flatten()
+        hidden = self._hidden.index_select(0, going)
+        return self._model.member_frequencies(self._layer, hidden, first.index_select(0, going) - 1).numpy()
 
     @torch.inference_mode()
     def update(self, indices: np.ndarray) -> None:
-        """Add the indices (n,) of the current pass, and go to the next pass or stage."""
-        symbols = torch.from_numpy(indices).long()
-        embedded = self._model.embedding[self._stage].index_select(0, symbols)
-        self._added.flatten(0, 2).index_copy_(0, self._added_layout.places[self._which], embedded)
-        if self._stage == 0:
-            own = self._model.first_embedding.index_select(0, symbols)
-            self._own.flatten(0, 2).index_copy_(0, self._layout.places[self._which], own)
-        self._which += 1
-        if self._which == len(self.passes):
-            self._before += self._added
-            self._added.zero_()
-            # After stage 0, a stage uses the same embedding for itself as later stages use for it.
-            self._own = self._added
-            self._stage, self._which = self._stage + 1, 0
-            if self._stage == 1:
-                self._layout = Layout.of(checkerboard(*self._tiles[1:]), AROUND, BORDER, self._tiles)
-                self._added_layout = self._layout
+        """Add the indices (n,) of the current pass."""
+        chosen = torch.from_numpy(indices).long()
+        positions = self._alive[self._rows]
+        self.plane[positions] = chosen
+        model, layer = self._model, self._layer
+        grid = self._grids[model.layers[layer].scale]
+        self._own.index_copy_(0, grid.inside[positions], model.own[layer].index_select(0, chosen))
 
-    def _known(self) -> Tensor:
-        """Return what the current pass knows of its own stage.
-
-        These are the embeddings at neighbouring positions of earlier passes, side by side.
-        """
-        places, around = self._layout.places[self._which], self._layout.around[self._which]
-        maps = self._own.flatten(0, 2)
-        return torch.cat([maps.index_select(0, places + step) for step in around.tolist()], 1)
-
-
-def _framed(tiles: tuple[int, int, int], border: int, channels: int, dtype: torch.dtype) -> Tensor:
-    count, rows, columns = tiles
-    return torch.zeros(count, rows + 2 * border, columns + 2 * border, channels, dtype=dtype)
+    @torch.inference_mode()
+    def end(self) -> None:
+        """End a layer: all its indices are known."""
+        model, layer = self._model, self._layer
+        scale, band = model.layers[layer].scale, model.layers[layer].band
+        grid, embedding = self._grids[scale], model.embedding[layer]
+        if scale not in self._before:
+            self._before[scale] = grid.maps(embedding.shape[1], torch.int16)
+        added = embedding.index_select(0, self.plane).to(torch.int16)
+        self._before[scale].index_add_(0, grid.inside, added)
+        if model.layers[layer].ends:
+            self._going[band] = self.plane != 0

@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from bitstream import BitstreamError, Container, Header, IndexMismatch, Truncated
 from vqcodec.entropy.coders import IndexCoder
 from vqcodec.errors import TruncatedWarning
 from vqcodec.geometry import Box
+from vqcodec.model.config import Shape
+from vqcodec.planes import Planes
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,27 @@ class DamagedTile:
 
 @dataclass
 class Excerpt:
-    """Index planes of a rectangle of the latent grid.
+    """Planes of a rectangle of the grid.
 
     Attributes:
         box: the rectangle.
-        planes: (stages, box height, box width) uint16; zero where the file holds nothing.
+        planes: base and index planes; where the file holds nothing, the base is grey and indices are 0.
         missing: tiles of the rectangle of which a truncated file holds nothing.
         damaged: tiles whose planes are zero from some stage on. `vqcodec.generate.conceal` can fill them.
     """
 
     box: Box
-    planes: np.ndarray
+    planes: Planes
     missing: list[Box]
     damaged: list[DamagedTile] = field(default_factory=list)
 
 
 def read_excerpt(
-    container: Container, coder: IndexCoder, box: Box | None = None, stages: int | None = None
+    container: Container,
+    coder: IndexCoder,
+    config: Shape,
+    box: Box | None = None,
+    stages: int | None = None,
 ) -> Excerpt:
     """Decode the tiles that a rectangle touches, with the same number of stages for all of them.
 
@@ -70,7 +74,8 @@ def read_excerpt(
     Args:
         container: the file.
         coder: coder of the model that the file was made with.
-        box: rectangle to decode, in latent positions; all by default.
+        config: configuration of that model.
+        box: rectangle to decode, in positions of the grid; all by default.
         stages: maximum number of stages, 1 or more; all by default.
 
     Raises:
@@ -93,14 +98,19 @@ def read_excerpt(
             message += f", and nothing of {len(numbers) - len(found)} of {len(numbers)} tiles"
         warnings.warn(message, TruncatedWarning, stacklevel=3)
     readers = [container.payload.tile(number, there) for number in found]
-    parts = dict(zip(found, coder.read(readers, [_shape(header, number) for number in found]), strict=True))
-    planes = _assembled(header, numbers, parts, there, box)
+    grids = [_grid(header, number) for number in found]
+    parts = dict(zip(found, coder.read(readers, grids, header.rate), strict=True))
+    planes = _assembled(header, numbers, parts, there, box, config)
     missing = [_box(header, number) for number in numbers if number not in parts]
     return Excerpt(box, planes, missing)
 
 
 def read_damaged(
-    container: Container, coder: IndexCoder, box: Box | None = None, stages: int | None = None
+    container: Container,
+    coder: IndexCoder,
+    config: Shape,
+    box: Box | None = None,
+    stages: int | None = None,
 ) -> Excerpt:
     """Decode as many stages as possible of each tile that a rectangle touches.
 
@@ -108,7 +118,7 @@ def read_damaged(
 
     Args:
         container: return value of `bitstream.salvage`.
-        coder, box, stages: see `read_excerpt`.
+        coder, config, box, stages: see `read_excerpt`.
 
     Raises:
         bitstream.BitstreamError: no tile can be decoded.
@@ -116,7 +126,7 @@ def read_damaged(
     header = container.header
     box, numbers = _tiles_of(header, box)
     wanted = min(stages or header.stages, header.stages)
-    parts: dict[int, np.ndarray] = {}
+    parts: dict[int, Planes] = {}
     faults: list[BitstreamError] = []
     for number in numbers:
         count = min(wanted, int(container.payload.complete[number]))
@@ -125,7 +135,7 @@ def read_damaged(
         while count:
             reader = container.payload.tile(number, count)
             try:
-                parts[number] = coder.read([reader], [_shape(header, number)])[0]
+                parts[number] = coder.read([reader], [_grid(header, number)], header.rate)[0]
                 break
             except IndexMismatch as error:
                 # The stages before the one that does not match its check are correct.
@@ -133,14 +143,14 @@ def read_damaged(
                 count = error.stage
     if not parts:
         raise faults[0]
-    there = max(len(part) for part in parts.values())
+    there = max(part.stages for part in parts.values())
     damaged = []
     for number in numbers:
-        intact = len(parts.get(number, ()))
+        intact = parts[number].stages if number in parts else 0
         if intact < there:
             place = divmod(number, header.tile_grid[1])
             damaged.append(DamagedTile(number, place, _box(header, number), intact))
-    return Excerpt(box, _assembled(header, numbers, parts, there, box), [], damaged)
+    return Excerpt(box, _assembled(header, numbers, parts, there, box, config), [], damaged)
 
 
 def _tiles_of(header: Header, box: Box | None) -> tuple[Box, list[int]]:
@@ -152,22 +162,28 @@ def _tiles_of(header: Header, box: Box | None) -> tuple[Box, list[int]]:
 
 
 def _assembled(
-    header: Header, numbers: Sequence[int], parts: dict[int, np.ndarray], stages: int, box: Box
-) -> np.ndarray:
-    """Assemble planes (stages, h, w) of a rectangle from those of tiles, zero where there are none."""
+    header: Header,
+    numbers: Sequence[int],
+    parts: dict[int, Planes],
+    stages: int,
+    box: Box,
+    config: Shape,
+) -> Planes:
+    """Assemble planes of a rectangle from those of tiles; where there are none, they are empty."""
     # Assemble whole tiles, then cut out the rectangle.
     first, last = _box(header, numbers[0]), _box(header, numbers[-1])
     whole = Box(first.left, first.top, last.right, last.bottom)
-    planes = np.zeros((stages, whole.height, whole.width), np.uint16)
+    scales = [layer.scale for layer in config.layers[: stages - config.has_base]]
+    planes = Planes.empty((whole.height, whole.width), scales, config.has_base, header.rate)
     for number, part in parts.items():
-        _box(header, number).relative_to(whole).of(planes)[: len(part)] = part
-    return box.relative_to(whole).of(planes)
+        planes.put(_box(header, number).relative_to(whole), part)
+    return planes.part(box.relative_to(whole))
 
 
 def _box(header: Header, number: int) -> Box:
     return Box.of_tile(header.tile(number))
 
 
-def _shape(header: Header, number: int) -> tuple[int, int]:
+def _grid(header: Header, number: int) -> tuple[int, int]:
     tile = header.tile(number)
     return tile.rows, tile.columns

@@ -1,45 +1,59 @@
 """Layers of the context model, shared by the integer version and the float version that is trained.
 
-An index of K = G * M codewords is coded as two symbols: its group (index // M) and its member (index % M). So
-a symbol needs G or M frequencies, not K.
+An index of K = G * M codewords is coded as one or two symbols. The first is 0 if index 0 ends the position, else 1 plus
+the group (index // M); the second is the member (index % M). So a symbol needs G + 1 or M frequencies, not K.
 
-    A   sum over the earlier stages of an embedding of their index, 3x3 neighbourhood
-    C   embedding of this stage's index from earlier passes, at the positions that this pass looks at
-    h1 = relu(W1 A + V1 C + b1[pass])      h2 = relu(W2 h1 + b2)
+    A   sum over the earlier layers of the grid of an embedding of their index, 3x3 positions
+    B   the same sum over all layers of the coarser grid, the four positions nearest
+    C   embedding of this layer's index from earlier passes, at the positions that this pass looks at
+    D   features of the base
+    h1 = relu(W1 A + U1[place] B + V1[pass] C + C1 D + r1[rate] + b1[pass])      h2 = relu(W2 h1 + b2)
     group  ~ softmax(Wg h2 + bg)
     h3 = relu(W3 h2 + e3[group])           member ~ softmax(Wm[group] h3 + bm[group])
 
-The first stage has no A. It has its own embedding for C, because most of the bits are spent on it.
+Only positions that go on have symbols. All others count as index 0 where they are looked at.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from vqcodec.entropy.weights import row_of
+from vqcodec.entropy.weights import split
+from vqcodec.model.config import Layer
+
+Row = int | tuple[int, int] | None
 
 
 class ContextLayers(ABC):
     """Structure of the context model. Subclasses define the numbers and how they are multiplied.
 
     Attributes:
-        groups: number of groups G.
-        members: members per group M.
+        layers: planes of indices that it models, in the order in which they are coded.
+        groups: of each layer, number of groups G.
+        members: of each layer, members per group M.
     """
 
-    groups: int
-    members: int
+    layers: Sequence[Layer]
+    groups: list[int]
+    members: list[int]
+
+    def describe(self, layers: Sequence[Layer]) -> None:
+        """Set the attributes."""
+        self.layers = layers
+        sizes = [split(layer.codebook_size) for layer in layers]
+        self.groups, self.members = [groups for groups, _ in sizes], [members for _, members in sizes]
 
     @abstractmethod
-    def product(self, inputs: Tensor, name: str, row: int | tuple[int, int]) -> Tensor:
-        """Multiply inputs (n, C) with the transpose of one matrix (N, C) of the tensor `name`: (n, N)."""
+    def product(self, inputs: Tensor, layer: int, name: str, row: Row = None) -> Tensor:
+        """Multiply inputs (n, C) with the transpose of a matrix (N, C), or a row of matrices, of a layer: (n, N)."""
 
     @abstractmethod
-    def bias(self, name: str, row: int | tuple[int, int]) -> Tensor:
-        """Return one row of the tensor `name`, in units of a product."""
+    def bias(self, layer: int, name: str, row: Row = None) -> Tensor:
+        """Return a bias of a layer, or a row of one, in units of a product."""
 
     @abstractmethod
     def shift(self, total: Tensor) -> Tensor:
@@ -49,58 +63,36 @@ class ContextLayers(ABC):
     def clamp(self, values: Tensor) -> Tensor:
         """Apply ReLU and the limit of an activation. May overwrite `values`."""
 
-    def of_stages_before(self, stage: int, patches: Tensor) -> Tensor:
-        """Compute what the earlier stages say, W1 A, from neighbourhoods (n, 9E). Not for stage 0."""
-        return self.product(patches, *row_of("w1", stage))
+    def symbols(self, layer: int, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """First symbols and members of indices (n,); members mean nothing where the first symbol is 0."""
+        first = 1 + indices // self.members[layer]
+        if self.layers[layer].ends:
+            first = torch.where(indices == 0, torch.zeros_like(first), first)
+        return first, indices % self.members[layer]
 
-    def of_own_stage(self, stage: int, which: int, known: Tensor | None) -> Tensor:
-        """Compute what a pass knows of its own stage: V1 C + b1.
+    def hidden(self, layer: int, total: Tensor) -> Tensor:
+        """Compute h2 (n, H) from the input of the first activation (n, H)."""
+        first = self.clamp(self.shift(total))
+        return self.clamp(self.shift(self.product(first, layer, "w2") + self.bias(layer, "b2")))
 
-        Args:
-            stage: number of the stage, from 0.
-            which: number of the pass, from 0.
-            known: C (n, embeddings side by side), or `None` if nothing is known yet.
+    def group_logits(self, layer: int, hidden: Tensor) -> Tensor:
+        """Compute the logits (n, G + 1) of the first symbol from h2 (n, H)."""
+        return self.shift(self.product(hidden, layer, "wg") + self.bias(layer, "bg"))
 
-        Returns:
-            (n, H), or (H,) if nothing is known yet.
-        """
-        name, row = row_of("b1", stage)
-        bias = self.bias(name, which if stage == 0 else (row, which))
-        if known is None:
-            return bias
-        name, row = row_of("v1", stage)
-        return self.product(known, name, which - 1 if stage == 0 else row) + bias
-
-    def hidden(self, stage: int, total: Tensor) -> Tensor:
-        """Compute h2 (n, H) from the input of the first activation, W1 A + V1 C + b1 (n, H)."""
-        return self.clamp(self.layer(stage, self.clamp(self.shift(total)), "w2", "b2"))
-
-    def group_logits(self, stage: int, hidden: Tensor) -> Tensor:
-        """Compute the group logits (n, G) from h2 (n, H)."""
-        return self.layer(stage, hidden, "wg", "bg")
-
-    def member_logits(self, stage: int, hidden: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the member logits from h2 (n, H) and groups (n,) int64.
+    def member_logits(self, layer: int, hidden: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the member logits from h2 (n, H) and groups (n,) int64, 0 to G - 1.
 
         Returns:
             the logits (n, M), sorted by group, and the order (n,) that sorts them.
         """
-        hidden = self.clamp(self.layer(stage, hidden, "w3", "e3", group))
+        given = self.bias(layer, "e3").index_select(0, group)
+        hidden = self.clamp(self.shift(self.product(hidden, layer, "w3") + given))
         # Each group has its own matrix.
         order = group.argsort()
-        counts = torch.bincount(group, minlength=self.groups).tolist()
-        name, row = row_of("wm", stage)
+        counts = torch.bincount(group, minlength=self.groups[layer]).tolist()
         parts = [
-            self.product(part, name, (row, number))
+            self.product(part, layer, "wm", number)
             for number, part in enumerate(hidden.index_select(0, order).split(counts))
         ]
-        bias = self.bias(*row_of("bm", stage))
-        return self.shift(torch.cat(parts) + bias.index_select(0, group.index_select(0, order))), order
-
-    def layer(
-        self, stage: int, inputs: Tensor, matrix: str, bias: str, group: Tensor | None = None
-    ) -> Tensor:
-        """Compute a product plus its bias, which `group` (n,) selects if given, in units of the inputs."""
-        total = self.product(inputs, *row_of(matrix, stage))
-        added = self.bias(*row_of(bias, stage))
-        return self.shift(total + (added if group is None else added.index_select(0, group)))
+        added = self.bias(layer, "bm").index_select(0, group.index_select(0, order))
+        return self.shift(torch.cat(parts) + added), order

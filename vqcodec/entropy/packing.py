@@ -1,4 +1,4 @@
-"""Index planes to the bytes of a file, and back."""
+"""Base and index planes to the bytes of a file, and back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import numpy as np
 
 import bitstream
 from bitstream import Header
+from vqcodec.entropy.base import BaseCoder
 from vqcodec.entropy.coders import ContextCoder, IndexCoder, TableCoder
 from vqcodec.entropy.context import ContextModel
 from vqcodec.entropy.excerpt import read_excerpt
 from vqcodec.errors import ModelError
 from vqcodec.geometry import Box
 from vqcodec.model.config import Shape
+from vqcodec.planes import Planes
 from vqcodec.weights import ModelFile
 
 if TYPE_CHECKING:
@@ -21,66 +23,73 @@ if TYPE_CHECKING:
 
 
 class Packing:
-    """Codes index planes with the probability model of a model file.
+    """Codes base and index planes with the probability model of a model file.
 
     Args:
         file: return value of `load_model`.
 
     Attributes:
         model_id: 4 bytes that identify the model in files.
-        coder: codes and decodes the index planes of tiles.
+        coder: codes and decodes the planes of tiles.
         context: the context model; `None` for models without one.
+        base: codes the base; `None` for models without one.
     """
 
     def __init__(self, file: ModelFile) -> None:
         self.model_id = file.model_id
         self._config: Shape = file.model.config
-        self.context = None if file.context is None else ContextModel(file.context)
-        self.coder: IndexCoder = TableCoder(file.tables)
+        layers = self._config.layers
+        self.base = None if file.base_tables is None else BaseCoder(file.base_tables)
+        self.context = None if file.context is None else ContextModel(file.context, layers)
+        self.coder: IndexCoder = TableCoder(file.tables, layers, self.base)
         if self.context is not None:
-            self.coder = ContextCoder(self.context)
+            self.coder = ContextCoder(self.context, self.base)
 
     def pack(
         self,
-        planes: np.ndarray,
+        planes: Planes,
         size: tuple[int, int],
         *,
         grey: bool = False,
         alpha: np.ndarray | None = None,
         metadata: bitstream.Metadata | None = None,
     ) -> bytes:
-        """Write index planes to a `.vqc` file.
+        """Write planes to a `.vqc` file.
 
         Args:
-            planes: (stages, ceil(height/f), ceil(width/f)) integers; f is the downsampling of the model.
+            planes: of the whole picture, with a grid of ceil(height/f) rows and ceil(width/f) columns; f is the
+                downsampling of the model. Steps of the base are the same within each tile.
             size: width and height of the picture in pixels.
             grey: whether to decode to one channel.
             alpha: (height, width) uint8, kept losslessly.
             metadata: ICC profile, EXIF and XMP to keep.
 
         Raises:
-            ValueError: the planes or the alpha plane do not fit `size`.
+            ValueError: the planes or the alpha plane do not fit `size`, or the planes are not of this model.
             bitstream.LimitExceeded: a size is beyond the limits of the format.
         """
+        planes.check(self._config)
         header = self._header(planes, size, grey)
-        if planes.shape[1:] != header.grid:
-            raise ValueError(f"index planes of shape {planes.shape} do not fit {size[0]}x{size[1]} pixels")
-        tiles = [Box.of_tile(header.tile(number)).of(planes) for number in range(header.tiles)]
+        if planes.grid != header.grid:
+            raise ValueError(f"planes of {planes.grid} positions do not fit {size[0]}x{size[1]} pixels")
+        tiles = [planes.part(Box.of_tile(header.tile(number))) for number in range(header.tiles)]
+        if any(tile.steps is not None and (tile.steps != tile.steps[0, 0]).any() for tile in tiles):
+            raise ValueError("the steps of the base differ within a tile")
         return bitstream.write(header, self.coder.write(tiles), metadata, alpha)
 
-    def _header(self, planes: np.ndarray, size: tuple[int, int], grey: bool = False) -> Header:
+    def _header(self, planes: Planes, size: tuple[int, int], grey: bool = False) -> Header:
         return Header(
             width=size[0],
             height=size[1],
             model_id=self.model_id,
-            stages=len(planes),
-            codebook_size=self._config.codebook_size,
+            stages=planes.stages,
+            rate=planes.rate,
             downsample_log2=self._config.downsampling.bit_length() - 1,
             grey=grey,
         )
 
-    def unpack(self, data: Buffer) -> np.ndarray:
-        """Read the index planes (stages, h, w) uint16 of a `.vqc` file.
+    def unpack(self, data: Buffer) -> Planes:
+        """Read the base and index planes of a `.vqc` file.
 
         Raises:
             bitstream.BitstreamError: the file is damaged.
@@ -88,16 +97,17 @@ class Packing:
         """
         container = bitstream.read(data)
         self.check(container.header)
-        return read_excerpt(container, self.coder).planes
+        return read_excerpt(container, self.coder, self._config).planes
 
-    def bits(self, planes: np.ndarray) -> np.ndarray:
-        """Return the rate of each index of planes (stages, h, w), in bits: float32 of the same shape."""
-        height, width = (self._config.downsampling * side for side in planes.shape[1:])
+    def bits(self, planes: Planes) -> list[np.ndarray]:
+        """Return the rate of each index of planes in bits, float32 planes like `planes.layers`."""
+        height, width = (self._config.downsampling * side for side in planes.grid)
         header = self._header(planes, (width, height))
-        out = np.empty(planes.shape, np.float32)
+        out = [np.empty(plane.shape, np.float32) for plane in planes.layers]
         for number in range(header.tiles):
             tile = Box.of_tile(header.tile(number))
-            tile.of(out)[:] = self.coder.bits(tile.of(planes))
+            for layer, costs in enumerate(self.coder.bits(planes.part(tile))):
+                tile.scaled(planes.scale(layer)).of(out[layer])[:] = costs
         return out
 
     def check(self, header: Header) -> None:
@@ -114,7 +124,7 @@ class Packing:
         config = self._config
         if (
             header.stages > config.stages
-            or header.codebook_size != config.codebook_size
             or 1 << header.downsample_log2 != config.downsampling
+            or (header.rate and not config.has_base)
         ):
-            raise bitstream.CorruptHeader("stages, codebook or grid are not those of the model that it names")
+            raise bitstream.CorruptHeader("stages, rate or grid are not those of the model that it names")

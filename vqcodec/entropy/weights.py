@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 WEIGHT_BITS = 6
 """A weight of 1.0 is stored as 2**6."""
@@ -16,52 +20,64 @@ UNIT = 16
 ACTIVATION_MAX = 127
 """Largest activation, as stored."""
 
+RATE_BITS = 4
+"""Upper bits of the rate of a file that choose a bias: 16 parts of the dial."""
+
+EIGHT_BIT = frozenset({"embedding", "own", "v1", "w1", "u1", "c1", "w2", "wg", "w3", "wm"})
+"""Names of the tensors of a layer that fit into 8 bits."""
+
 
 @dataclass
 class ContextWeights:
-    """Integer weights of all stages: S stages, K codewords in G groups of M members.
+    """Integer weights of all layers.
 
-    The first stage is wider than the others: it has F embedding and L hidden channels in place of E and H.
-    Tensors are int32, for exact arithmetic. Those marked int8 fit into 8 bits and are stored as int8.
+    Tensors are int32, for exact arithmetic. Those of `EIGHT_BIT` fit into 8 bits and are stored as int8. A layer has K
+    codewords in G groups of M members, P passes that each look at n neighbours, E embedding channels and H hidden
+    ones.
+
+    Attributes:
+        layers: of each layer, by name:
+            embedding (K, E): for layers that come later on the same grid, or on the finer one.
+            own (K, F): for later passes over the same layer; the first layer only, others use `embedding`.
+            v1 (P - 1, H, n F): neighbours of the passes before.
+            w1 (H, 9 E): 3x3 positions of the earlier layers of the grid, where there are any.
+            u1 (4, H, 4 E): four positions of the coarser grid, for each place in its square; the finer grid only.
+            c1 (H, C): features of the base, where there is one.
+            r1 (16, H): bias by part of the rate dial.
+            b1 (P, H): bias by pass.
+            w2 (H, H), b2 (H): second layer.
+            wg (G + 1, H), bg (G + 1): groups, after the end of the position.
+            w3 (H, H), e3 (G, H): third layer, given the group.
+            wm (G, M, H), bm (G, M): members of each group.
     """
 
-    embedding: Tensor  # (S, K, E) int8
-    w1: Tensor  # (S - 1, H, 9E) int8
-    v1: Tensor  # (S - 1, H, 4E) int8
-    b1: Tensor  # (S - 1, 2, H)
-    w2: Tensor  # (S - 1, H, H) int8
-    b2: Tensor  # (S - 1, H)
-    wg: Tensor  # (S - 1, G, H) int8
-    bg: Tensor  # (S - 1, G)
-    w3: Tensor  # (S - 1, H, H) int8
-    e3: Tensor  # (S - 1, G, H)
-    wm: Tensor  # (S - 1, G, M, H) int8
-    bm: Tensor  # (S - 1, G, M)
-    first_embedding: Tensor  # (1, K, F) int8
-    first_v1: Tensor  # (4, L, 12F) int8: passes 1 to 4
-    first_b1: Tensor  # (5, L): passes 0 to 4
-    first_w2: Tensor  # (1, L, L) int8
-    first_b2: Tensor  # (1, L)
-    first_wg: Tensor  # (1, G, L) int8
-    first_bg: Tensor  # (1, G)
-    first_w3: Tensor  # (1, L, L) int8
-    first_e3: Tensor  # (1, G, L)
-    first_wm: Tensor  # (1, G, M, L) int8
-    first_bm: Tensor  # (1, G, M)
+    layers: list[dict[str, Tensor]]
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all tensors by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return all tensors by name: number of the layer, full stop, name in the layer."""
+        return {
+            f"{number}.{name}": tensor
+            for number, layer in enumerate(self.layers)
+            for name, tensor in layer.items()
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> Self:
+        """The inverse of `tensors`.
+
+        Raises:
+            ValueError: a name is not one of those.
+        """
+        layers: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            number, _, name = key.partition(".")
+            layers.setdefault(int(number), {})[name] = tensor
+        return cls([layers[number] for number in sorted(layers)])
 
 
-_MATRICES = ("embedding", "w1", "v1", "w2", "wg", "w3", "wm")
-EIGHT_BIT = (*_MATRICES, *(f"first_{name}" for name in _MATRICES if name != "w1"))
-"""Names of the tensors that fit into 8 bits."""
-
-
-def row_of(name: str, stage: int) -> tuple[str, int]:
-    """Return the tensor that holds the weights `name` (w2, bg, ...) of a stage, and the row in it."""
-    return (name, stage - 1) if stage else (f"first_{name}", 0)
+def is_eight_bit(key: str) -> bool:
+    """Whether a tensor of `ContextWeights.tensors` fits into 8 bits, by its name there."""
+    return key.rpartition(".")[2] in EIGHT_BIT
 
 
 def split(codebook_size: int) -> tuple[int, int]:

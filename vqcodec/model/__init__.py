@@ -19,17 +19,19 @@ from collections.abc import Callable
 from vqcodec.model.config import ModelConfig
 from vqcodec.model.encoder import Encoder
 from vqcodec.model.generator import Generator
-from vqcodec.model.quantizer import ResidualVectorQuantizer
+from vqcodec.model.plain import PlainQuantizer
+from vqcodec.model.quantizer import BandQuantizer
 from vqcodec.model.taming import TamingConfig, TamingVQGAN
 from vqcodec.model.vqgan import VQGAN
 
 __all__ = [
     "FAMILIES",
     "VQGAN",
+    "BandQuantizer",
     "Encoder",
     "Generator",
     "ModelConfig",
-    "ResidualVectorQuantizer",
+    "PlainQuantizer",
     "TamingConfig",
     "TamingVQGAN",
 ]

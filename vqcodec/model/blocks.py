@@ -1,69 +1,91 @@
-"""Building blocks of encoder and generator: dense 3x3 convolutions without normalisation."""
+"""Building blocks shared by encoder and generator: dense convolutions without normalisation."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+KNOTS = 6
+"""Points of the rate dial at which scales and biases are learned; between them they are interpolated."""
+
+
+class RateCondition(nn.Module):
+    """Scale and bias of every channel, as functions of the point on the rate dial (FiLM; cf. gain units, CVPR 2021)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(KNOTS, 2 * channels))
+
+    def at(self, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and bias, each (N, channels), at points of the dial (N,) in 0..1."""
+        place = rate * (KNOTS - 1)
+        below = place.floor().clamp(0, KNOTS - 2).long()
+        share = (place - below)[:, None]
+        values = self.table[below] * (1 - share) + self.table[below + 1] * share
+        scale, bias = values.chunk(2, 1)
+        return 1 + scale, bias
+
+    def forward(self, x: Tensor, rate: Tensor) -> Tensor:
+        """Apply them to maps (N, channels, H, W)."""
+        scale, bias = (value[:, :, None, None].to(x.dtype) for value in self.at(rate))
+        return x * scale + bias
+
 
 class ResidualBlock(nn.Module):
-    """Bottleneck residual block: 1x1, 3x3, 1x1, with the 3x3 at half the channels (ELIC, CVPR 2022).
+    """Bottleneck residual block: 1x1, 3x3, 1x1 with the 3x3 at half the channels (ELIC, CVPR 2022).
 
-    With `stages`, the block is conditioned on the number of quantizer stages that its input was made from, by
-    a learned scale and bias of the bottleneck features for each stage count.
-
-    Args:
-        channels: C.
-        stages: number of quantizer stages S, or `None` for no conditioning.
+    The bottleneck features are conditioned on the rate.
     """
 
-    def __init__(self, channels: int, stages: int | None = None) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         hidden = channels // 2
         self.enter = nn.Conv2d(channels, hidden, 1)
+        self.condition = RateCondition(hidden)
         self.spatial = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.leave = nn.Conv2d(hidden, channels, 1)
         for parameter in self.leave.parameters():
             nn.init.zeros_(parameter)
-        self.condition = None
-        if stages is not None:
-            self.condition = nn.Embedding(stages, 2 * hidden)
-            nn.init.zeros_(self.condition.weight)
 
-    def forward(self, x: Tensor, stages: Tensor | None = None) -> Tensor:
-        """Map (N, C, H, W) to (N, C, H, W). `stages` is (N,) int64, the stage count minus 1: 0..S-1."""
-        y = F.relu(self.enter(x))
-        if self.condition is not None:
-            scale, bias = self.condition(stages)[:, :, None, None].to(y.dtype).chunk(2, 1)
-            y = y * (1 + scale) + bias
+    def forward(self, x: Tensor, rate: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W); `rate` (N,) is a point of the dial, 0..1."""
+        y = self.condition(F.relu(self.enter(x)), rate)
         return x + self.leave(F.relu(self.spatial(y)))
 
 
-class Downsample(nn.Module):
-    """Halve the resolution: turn each 2x2 patch into one position, then apply a 1x1 convolution.
+class Stack(nn.ModuleList):
+    """Residual blocks one after the other."""
 
-    Args:
-        channels: C.
-        out_channels: C'.
-    """
+    def __init__(self, channels: int, count: int) -> None:
+        super().__init__(ResidualBlock(channels) for _ in range(count))
+
+    def __iter__(self) -> Iterator[ResidualBlock]:
+        return super().__iter__()  # type: ignore[return-value]
+
+    def forward(self, x: Tensor, rate: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
+        for block in self:
+            x = block(x, rate)
+        return x
+
+
+class Downsample(nn.Module):
+    """Halve the resolution: every 2x2 patch becomes one position, then a 1x1 convolution."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(4 * channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, 2H, 2W) to (N, C', H, W)."""
+        """Map (N, C, 2h, 2w) to (N, out_channels, h, w)."""
         return self.conv(F.pixel_unshuffle(x, 2))
 
 
 class Upsample(nn.Module):
-    """Double the resolution: apply a 1x1 convolution, then PixelShuffle each position into a 2x2 patch.
-
-    Args:
-        channels: C.
-        out_channels: C'.
-    """
+    """Double the resolution: a 1x1 convolution, then every position becomes a 2x2 patch (PixelShuffle)."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
@@ -71,20 +93,13 @@ class Upsample(nn.Module):
         icnr_(self.conv, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, C', 2H, 2W)."""
+        """Map (N, C, h, w) to (N, out_channels, 2h, 2w)."""
         return F.pixel_shuffle(self.conv(x), 2)
 
 
 @torch.no_grad()
 def icnr_(conv: nn.Conv2d, factor: int) -> None:
-    """Initialise a convolution before PixelShuffle as nearest-neighbour upsampling.
-
-    ICNR, Aitken et al. 2017.
-
-    Args:
-        conv: the convolution, changed in place.
-        factor: upsampling factor of the PixelShuffle.
-    """
+    """Start a convolution before PixelShuffle as nearest-neighbour upsampling (ICNR, Aitken et al. 2017)."""
     repeats = factor**2
     conv.weight.copy_(conv.weight[::repeats].repeat_interleave(repeats, 0))
     if conv.bias is not None:

@@ -1,44 +1,48 @@
-"""Generator: latents at 1/16 resolution to picture."""
+"""Synthesis transform: latents at 1/16 and 1/8 resolution, and the base, to what is to be added to the base."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqcodec.model.blocks import ResidualBlock, Upsample, icnr_
+from vqcodec.model.blocks import Stack, Upsample, icnr_
 from vqcodec.model.config import ModelConfig
+
+BASE_FEATURES = 4
 
 
 class Generator(nn.Module):
-    """Convolutional generator, conditioned on the number of quantizer stages.
+    """Convolutional generator with a bounded receptive field, conditioned on the rate.
 
-    latents (N, D, h, w) -> 1/16 -> 1/8 -> 1/4 -> picture (N, 3, 16h, 16w), about [-1, 1]
+    latents at 1/16, base -> 1/16 -> 1/8, latents at 1/8 are added -> 1/4 -> rest of the picture
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        widths = config.generator_widths
-        self.stem = nn.Conv2d(config.latent_dim, widths[0], 1)
-        layers: list[nn.Module] = []
-        for level, (width, count) in enumerate(zip(widths, config.generator_blocks, strict=True)):
-            if level:
-                layers.append(Upsample(widths[level - 1], width))
-            layers += [ResidualBlock(width, config.stages) for _ in range(count)]
-        self.body = nn.ModuleList(layers)
-        self.head = nn.Conv2d(widths[-1], 3 * 16, 3, padding=1)
+        sixteenth, eighth, quarter = config.generator_widths
+        blocks = config.generator_blocks
+        self.stem = nn.Conv2d(config.dim(16) + BASE_FEATURES, sixteenth, 1)
+        self.at16 = Stack(sixteenth, blocks[0])
+        self.to8 = Upsample(sixteenth, eighth)
+        self.enter8 = nn.Conv2d(config.dim(8), eighth, 1) if config.dim(8) else None
+        self.at8 = Stack(eighth, blocks[1])
+        self.to4 = Upsample(eighth, quarter)
+        self.at4 = Stack(quarter, blocks[2])
+        self.head = nn.Conv2d(quarter, 3 * 16, 3, padding=1)
         icnr_(self.head, 4)
 
-    def forward(self, latents: Tensor, stages: Tensor) -> Tensor:
-        """Render latents to a picture.
+    def forward(self, latents: dict[int, Tensor], base: Tensor, rate: Tensor) -> Tensor:
+        """What to add to the enlarged base, (N, 3, 16 h, 16 w).
 
         Args:
-            latents: (N, D, h, w).
-            stages: (N,) int64, number of quantizer stages that the latents were made from, 1..S.
-
-        Returns:
-            (N, 3, 16h, 16w), about [-1, 1].
+            latents: by downsampling, (N, D, 16 h / f, 16 w / f).
+            base: `Base.features`, (N, 4, h, w).
+            rate: (N,), points of the dial, 0..1.
         """
-        x = self.stem(latents)
-        for layer in self.body:
-            x = layer(x, stages - 1) if isinstance(layer, ResidualBlock) else layer(x)
+        x = torch.cat([latents[16], base.to(latents[16].dtype)], 1)
+        x = self.to8(self.at16(self.stem(x), rate))
+        if self.enter8 is not None:
+            x = x + self.enter8(latents[8])
+        x = self.at4(self.to4(self.at8(x, rate)), rate)
         return F.pixel_shuffle(self.head(x), 4)

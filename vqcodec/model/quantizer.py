@@ -1,53 +1,63 @@
-"""Residual vector quantizer: each stage quantizes the residual of the stages before it."""
+"""Residual vector quantizer of a band: stages of codewords, ended at each position by the zero codeword."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Number of codeword sequences that `choose` extends at a time. Their costs, 1024 each, stay in the cache.
+RATE_BINS = 6
+"""Parts of the rate dial that have frequencies of their own for whether a position goes on."""
+
+# Sequences that `choose` extends at a time: their costs stay in the cache.
 _BLOCK = 1024
 
 
 @dataclass
 class Quantized:
-    """Result of quantizing N latent vectors.
+    """What the quantizer made of n latent vectors.
 
     Attributes:
-        indices: (N, S) int64, the chosen codeword of each stage.
-        residuals: (S, N, D), the input of each stage.
-        partial: (S, N, D), the sum of the codewords up to and including each stage.
+        indices: (n, S) int64, the codeword of every stage; 0 from where a position has ended.
+        residuals: (S, n, D), what each stage was given to quantize.
+        partial: (S, n, D), sum of the codewords up to and including each stage.
+        bits: (n,), estimated rate.
     """
 
     indices: Tensor
     residuals: Tensor
     partial: Tensor
+    bits: Tensor
 
 
-class ResidualVectorQuantizer(nn.Module):
+class BandQuantizer(nn.Module):
     """S codebooks of K codewords (SoundStream, 2021; RQ-VAE, CVPR 2022), entropy-constrained.
 
-    In every stage after the first, codeword 0 is the zero vector: "nothing to add here". Each stage has two
-    rate tables: one for positions where the stage before chose codeword 0, and one for all others (see
-    `rate_context`).
+    Codeword 0 of every stage is the zero vector and ends the position: its later stages have index 0 as well, and cost
+    nothing. So plain areas take one symbol, and the number of stages follows the content.
 
     Buffers:
         codebooks: (S, K, D).
-        bits: (S, 2, K), estimated rate of each codeword in bits.
+        codeword_bits: (S, K), estimated rate of each codeword, given that the position goes on; 0 for codeword 0.
+        end_bits: (S, RATE_BINS, 2), estimated rate of ending and of going on, by part of the rate dial.
     """
 
     codebooks: Tensor
-    bits: Tensor
+    codeword_bits: Tensor
+    end_bits: Tensor
 
     def __init__(self, stages: int, codebook_size: int, dim: int) -> None:
         super().__init__()
         codebooks = torch.randn(stages, codebook_size, dim) / dim**0.5
-        codebooks[1:, 0] = 0
+        codebooks[:, 0] = 0
+        bits = torch.full((stages, codebook_size), math.log2(codebook_size - 1))
+        bits[:, 0] = 0
         self.register_buffer("codebooks", codebooks)
-        self.register_buffer("bits", torch.full((stages, 2, codebook_size), codebook_size).log2())
+        self.register_buffer("codeword_bits", bits)
+        self.register_buffer("end_bits", torch.ones(stages, RATE_BINS, 2))
 
     @property
     def stages(self) -> int:
@@ -55,150 +65,133 @@ class ResidualVectorQuantizer(nn.Module):
         return self.codebooks.shape[0]
 
     @torch.no_grad()
-    def quantize(
-        self, latents: Tensor, stages: int | None = None, lmbda: Tensor | float | None = None
-    ) -> Quantized:
-        """Choose codewords greedily, stage by stage, minimising |residual - codeword|^2 + lmbda * bits.
+    def quantize(self, latents: Tensor, lmbda: Tensor, rate: Tensor) -> Quantized:
+        """Choose codewords greedily, stage by stage: least |residual - codeword|^2 + lmbda * bits.
 
         Args:
-            latents: (N, D) float32.
-            stages: number of stages to run; all by default.
-            lmbda: squared latent units per bit, a number or (N,); `None` takes the nearest codewords.
+            latents: (n, D) float32.
+            lmbda: (n,), squared latent units per bit.
+            rate: (n,), points of the dial, 0..1.
         """
-        residual = latents
-        total = torch.zeros_like(latents)
-        indices: list[Tensor] = []
-        residuals, partial = [], []
-        for stage, codebook in enumerate(self.codebooks[:stages]):
+        residual, total = latents, torch.zeros_like(latents)
+        alive = torch.ones(len(latents), dtype=torch.int64, device=latents.device)
+        bins = rate_bin(rate)
+        bits = latents.new_zeros(len(latents))
+        indices, residuals, partial = [], [], []
+        for stage, codebook in enumerate(self.codebooks):
             residuals.append(residual)
-            cost = self.distances(stage, residual)
-            if lmbda is not None:
-                context = rate_context(indices, len(latents))
-                weight = torch.as_tensor(lmbda, dtype=cost.dtype).expand(len(latents))
-                cost += weight[:, None] * self.bits[stage][context]
-            index = cost.argmin(1)
-            codeword = codebook[index]
-            residual = residual - codeword
-            total = total + codeword
+            ends = self.end_bits[stage][bins]
+            cost = torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
+            cost += lmbda[:, None] * (self.codeword_bits[stage] + ends[:, 1:])
+            cost[:, 0] = lmbda * ends[:, 0]
+            index = least(cost) * alive
+            going = (index != 0).long()
+            bits += alive * ends.gather(1, going[:, None])[:, 0] + self.codeword_bits[stage][index]
+            residual = residual - codebook[index]
+            total = total + codebook[index]
+            alive = going
             indices.append(index)
             partial.append(total)
-        return Quantized(torch.stack(indices, 1), torch.stack(residuals), torch.stack(partial))
+        return Quantized(torch.stack(indices, 1), torch.stack(residuals), torch.stack(partial), bits)
 
     @torch.no_grad()
-    def choose(
-        self, latents: Tensor, lmbda: float = 0.0, beams: int = 2, stages: int | None = None
-    ) -> Tensor:
-        """Choose codewords by beam search, minimising |latent - sum of codewords|^2 + lmbda * bits.
+    def choose(self, latents: Tensor, lmbda: float, rate: float, beams: int = 2) -> Tensor:
+        """Search for the indices (n, S) int64 of the least |latent - sum of codewords|^2 + lmbda * bits.
 
-        After each stage, the search keeps the `beams` best sequences.
+        After every stage, the best sequences so far are extended (beam search).
 
         Args:
-            latents: (N, D) float32.
+            latents: (n, D) float32.
             lmbda: squared latent units per bit.
-            beams: number of sequences to keep; 1 gives the result of `quantize`.
-            stages: number of stages to run; all by default.
-
-        Returns:
-            indices (N, S) int64.
+            rate: point of the dial, 0..1.
+            beams: number of sequences; 1 is greedy, as in `quantize`.
         """
-        # The norm of a codeword plus lmbda times its rate makes two more columns of the codebook, one per
-        # rate context. They multiply a one-hot rate context, so the costs of a stage are one matrix product.
-        tables = []
-        for stage, bits in enumerate(self.bits[:stages]):
-            factor, offset = self.linear(stage)
-            tables.append(torch.cat([factor, (offset + lmbda * bits).T], 1).T.contiguous())
-        parts = [self._search(part, tables, beams) for part in latents.split(_BLOCK // beams)]
-        return torch.cat(parts) if parts else latents.new_empty(0, len(tables), dtype=torch.int64)
+        ends = self.end_bits[:, int(rate_bin(torch.tensor(rate)))]
+        # Norms and rates are one more column, so that the costs of a stage are one matrix product.
+        tables = [
+            torch.cat(
+                [-2 * book, (book.square().sum(1) + lmbda * (bits + end[1]))[:, None]], 1
+            ).T.contiguous()
+            for book, bits, end in zip(self.codebooks, self.codeword_bits, ends, strict=True)
+        ]
+        stop = [lmbda * float(end[0]) for end in ends]
+        parts = [self._search(part, tables, stop, beams) for part in latents.split(_BLOCK // beams)]
+        return torch.cat(parts) if parts else latents.new_empty(0, self.stages, dtype=torch.int64)
 
-    def _search(self, latents: Tensor, tables: list[Tensor], beams: int) -> Tensor:
-        """Return the indices (n, S) that `choose` finds for latents (n, D).
-
-        Args:
-            latents: (n, D).
-            tables: matrix (D + 2, K) of each stage that gives the costs of its codewords.
-            beams: number of sequences to keep.
-        """
+    def _search(self, latents: Tensor, tables: list[Tensor], stop: list[float], beams: int) -> Tensor:
         count, dim = latents.shape
-        # The residual of each sequence, and its one-hot rate context.
-        extended = latents.new_zeros(count, 1, dim + 2)
-        extended[:, 0, :dim] = latents
-        extended[:, :, dim] = 1
+        # Sequences of all positions: residual and a column of ones, cost so far, indices, whether they go on.
+        rows = torch.cat([latents, latents.new_ones(count, 1)], 1)[:, None]
         total = latents.new_zeros(count, 1)
-        chosen = torch.empty(count, 1, 0, dtype=torch.int64, device=latents.device)
-        for stage, (table, codebook) in enumerate(zip(tables, self.codebooks[: len(tables)], strict=True)):
-            cost = extended.flatten(0, 1) @ table
-            ways = 1 if stage == len(tables) - 1 else beams
-            picks, costs = [], []
+        chosen = torch.zeros(count, 1, self.stages, dtype=torch.int64, device=latents.device)
+        alive = torch.ones(count, 1, dtype=torch.bool, device=latents.device)
+        for stage, table in enumerate(tables):
+            if not alive.any():
+                break
+            ways = 1 if stage == self.stages - 1 else beams
+            cost = rows[alive] @ table
+            cost[:, 0] = stop[stage]
+            width = total.shape[1]
+            # A sequence that has ended goes on as it is; one that is alive ends, or takes one of the best codewords.
+            pick = torch.zeros(count, width, ways + 1, dtype=torch.int64, device=latents.device)
+            added = total.new_full((count, width, ways + 1), torch.inf)
+            added[..., ways] = torch.where(alive, stop[stage], 0.0)
+            cost[:, 0] = torch.inf
             for way in range(ways):
-                least = _least(cost)[:, None]
-                picks.append(least)
-                costs.append(cost.gather(1, least))
+                best = least(cost)[:, None]
+                pick[..., way][alive] = best[:, 0]
+                added[..., way][alive] = cost.gather(1, best)[:, 0]
                 if way < ways - 1:
-                    cost.scatter_(1, least, torch.inf)
-            pick = torch.cat(picks, 1).view(count, -1)
-            total = (total.flatten()[:, None] + torch.cat(costs, 1)).view(count, -1)
-            total, best = total.topk(ways, 1, largest=False)
-            pick, parent = pick.gather(1, best), best // ways
-            chosen = chosen.gather(1, parent[..., None].expand(-1, -1, stage))
-            chosen = torch.cat([chosen, pick[..., None]], 2)
-            extended = extended.gather(1, parent[..., None].expand(-1, -1, dim + 2))
-            extended[..., :dim] -= codebook[pick]
-            if stage:
-                empty = pick == 0
-                extended[..., dim], extended[..., dim + 1] = ~empty, empty
+                    cost.scatter_(1, best, torch.inf)
+            candidates = (total[..., None] + added).flatten(1)
+            total, order = candidates.topk(min(ways, candidates.shape[1]), 1, largest=False)
+            parent = order // (ways + 1)
+            pick = pick.flatten(1).gather(1, order)
+            rows = rows.gather(1, parent[..., None].expand(-1, -1, dim + 1))
+            rows[..., :dim] -= self.codebooks[stage][pick]
+            chosen = chosen.gather(1, parent[..., None].expand(-1, -1, self.stages))
+            chosen[..., stage] = pick
+            alive = pick != 0
         return chosen[:, 0]
 
-    def distances(self, stage: int, residual: Tensor) -> Tensor:
-        """Squared distances (N, K) of residuals (N, D) to a stage's codewords, up to a constant per row."""
-        factor, offset = self.linear(stage)
-        return torch.addmm(offset, residual, factor.T)
+    def rate(self, indices: Tensor, rate: float) -> Tensor:
+        """Return the estimated rate of `indices` (n, S) int64 in bits, (n,), at a point of the dial."""
+        ends = self.end_bits[:, int(rate_bin(torch.tensor(rate)))]
+        going = (indices != 0).long()
+        alive = torch.cat([torch.ones_like(going[:, :1]), going[:, :-1]], 1)
+        stages = torch.arange(self.stages, device=indices.device)
+        return (alive * ends[stages, going] + self.codeword_bits[stages, indices]).sum(1)
 
-    def linear(self, stage: int) -> tuple[Tensor, Tensor]:
-        """Return what `distances` multiplies residuals with, (K, D), and what it adds, (K,)."""
-        codebook = self.codebooks[stage]
-        return -2 * codebook, codebook.square().sum(1)
+    def dequantize(self, indices: Tensor) -> Tensor:
+        """Sum the codewords of `indices` (n, s) int64, s <= S, to (n, D)."""
+        starts = torch.arange(indices.shape[1], device=indices.device) * self.codebooks.shape[1]
+        return nn.functional.embedding_bag(indices + starts, self.codebooks.flatten(0, 1), mode="sum")
 
     @torch.no_grad()
     def reorder(self, stage: int, order: Tensor) -> None:
-        """Reorder the codewords of a stage in place: codeword `order[i]` gets index i."""
+        """Renumber the codewords of a stage: codeword `order[i]` becomes codeword i; `order[0]` is 0."""
         self.codebooks[stage] = self.codebooks[stage][order]
-        self.bits[stage] = self.bits[stage][:, order]
-
-    def rate(self, indices: Tensor) -> Tensor:
-        """Estimate the rate of indices (N, s) int64, in bits: (N,)."""
-        columns = list(indices.unbind(1))
-        rates = (
-            self.bits[stage][rate_context(columns[:stage], len(column)), column]
-            for stage, column in enumerate(columns)
-        )
-        return sum(rates, self.bits.new_zeros(()))
-
-    def dequantize(self, indices: Tensor) -> Tensor:
-        """Sum the codewords of indices (N, s) int64, s <= S, to latents (N, D)."""
-        starts = torch.arange(indices.shape[1], device=indices.device) * self.codebooks.shape[1]
-        return F.embedding_bag(indices + starts, self.codebooks.flatten(0, 1), mode="sum")
+        self.codeword_bits[stage] = self.codeword_bits[stage][order]
 
 
-def rate_context(indices: list[Tensor], count: int) -> Tensor:
-    """Return the rate context of the next stage: 1 where the stage before chose codeword 0, else 0.
+class Quantizers(nn.ModuleList):
+    """The quantizers of all bands."""
 
-    In the first stage, codeword 0 is a codeword like any other, so the second stage always has context 0.
+    def __iter__(self) -> Iterator[BandQuantizer]:
+        return super().__iter__()  # type: ignore[return-value]
 
-    Args:
-        indices: (N,) int64 for each earlier stage.
-        count: N.
-
-    Returns:
-        (N,) int64.
-    """
-    if len(indices) < 2:
-        return torch.zeros(count, dtype=torch.int64)
-    return (indices[-1] == 0).long()
+    def __getitem__(self, number: int) -> BandQuantizer:  # type: ignore[override]
+        return super().__getitem__(number)  # type: ignore[return-value]
 
 
-def _least(cost: Tensor) -> Tensor:
-    """Return the column of the smallest value of each row."""
+def rate_bin(rate: Tensor) -> Tensor:
+    """The part of the dial, 0 to RATE_BINS - 1, that points 0..1 fall in."""
+    return (rate * RATE_BINS).long().clamp_max(RATE_BINS - 1)
+
+
+def least(cost: Tensor) -> Tensor:
+    """Column of the least value of each row."""
     if cost.device.type == "cpu":
-        # numpy's argmin is vectorised; torch's takes ten times as long.
+        # numpy's search is vectorised; torch's takes ten times as long.
         return torch.from_numpy(cost.numpy().argmin(1))
     return cost.argmin(1)

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqcodec.model.config import Config
-from vqcodec.model.quantizer import ResidualVectorQuantizer
+from vqcodec.model.config import Config, Layer
+from vqcodec.model.plain import PlainQuantizer
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,18 @@ class TamingConfig(Config):
     quantizer: str = "nearest"
 
     @property
+    def has_base(self) -> bool:
+        """Whether a coded base comes before the layers: never."""
+        return False
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Planes of indices: one."""
+        return (Layer(0, 0, 1, self.codebook_size, False),)
+
+    @property
     def stages(self) -> int:
-        """Number of quantizer stages."""
+        """The number of coded stages, 1."""
         return 1
 
     @property
@@ -53,7 +63,7 @@ class TamingConfig(Config):
         return 2 ** (len(self.multipliers) - 1)
 
 
-class GumbelQuantizer(ResidualVectorQuantizer):
+class GumbelQuantizer(PlainQuantizer):
     """One stage whose codeword is chosen by a linear classifier, trained with the Gumbel-softmax trick.
 
     Training adds noise to the logits. Here the codeword is the most likely one.
@@ -66,11 +76,11 @@ class GumbelQuantizer(ResidualVectorQuantizer):
     offset: Tensor
 
     def __init__(self, codebook_size: int, dim: int) -> None:
-        super().__init__(1, codebook_size, dim)
+        super().__init__(codebook_size, dim)
         self.register_buffer("projection", torch.zeros(codebook_size, dim))
         self.register_buffer("offset", torch.zeros(codebook_size))
 
-    def linear(self, stage: int) -> tuple[Tensor, Tensor]:
+    def linear(self) -> tuple[Tensor, Tensor]:
         """Return -2 times weight and bias of the classifier, so that the least distance is the largest logit.
 
         `distances` computes |c|^2 - 2 x.c for ordinary codewords; here it computes -2 times the logits.
@@ -78,9 +88,9 @@ class GumbelQuantizer(ResidualVectorQuantizer):
         return -2 * self.projection, -2 * self.offset
 
     @torch.no_grad()
-    def reorder(self, stage: int, order: Tensor) -> None:
-        """Reorder the codewords of a stage in place, together with the classifier."""
-        super().reorder(stage, order)
+    def reorder(self, order: Tensor) -> None:
+        """Renumber the codewords, together with the classifier."""
+        super().reorder(order)
         self.projection.copy_(self.projection[order])
         self.offset.copy_(self.offset[order])
 
@@ -111,7 +121,7 @@ class TamingVQGAN(nn.Module):
     # With channels last, group normalisation on a CPU is off by up to 3e-4 on a 768x512 picture.
     memory_format = torch.contiguous_format
     blends = True
-    quantizer: ResidualVectorQuantizer
+    quantizer: PlainQuantizer
     latent_rms: Tensor
 
     def __init__(self, config: TamingConfig) -> None:
@@ -122,7 +132,7 @@ class TamingVQGAN(nn.Module):
         if config.quantizer == "gumbel":
             self.quantizer = GumbelQuantizer(config.codebook_size, config.latent_dim)
         elif config.quantizer == "nearest":
-            self.quantizer = ResidualVectorQuantizer(1, config.codebook_size, config.latent_dim)
+            self.quantizer = PlainQuantizer(config.codebook_size, config.latent_dim)
         else:
             raise ValueError(f"quantizer {config.quantizer!r} is neither nearest nor gumbel")
         self.post_quant_conv = nn.Conv2d(config.latent_dim, config.hidden_channels, 1)
@@ -135,11 +145,8 @@ class TamingVQGAN(nn.Module):
         """Map pictures (N, 3, fh, fw) in [-1, 1] to latents (N, D, h, w); f is `config.downsampling`."""
         return self.quant_conv(self.encoder(pictures.contiguous())).float() / self.latent_rms
 
-    def synthesise(self, latents: Tensor, stages: Tensor | None = None) -> Tensor:
-        """Render latents (N, D, h, w) to pictures (N, 3, fh, fw), about [-1, 1].
-
-        `stages` is ignored: the model has one stage.
-        """
+    def synthesise(self, latents: Tensor) -> Tensor:
+        """Render latents (N, D, h, w) to pictures (N, 3, fh, fw), about [-1, 1]."""
         return self.decoder(self.post_quant_conv((latents * self.latent_rms).contiguous()))
 
 

@@ -1,4 +1,4 @@
-"""The complete network: encoder, residual vector quantizer and generator."""
+"""The complete network: base, encoder, quantizers and generator."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ import math
 import torch
 from torch import Tensor, nn
 
+from vqcodec.model import base as bases
+from vqcodec.model.base import Base
 from vqcodec.model.config import ModelConfig
 from vqcodec.model.encoder import Encoder
 from vqcodec.model.generator import Generator
-from vqcodec.model.quantizer import ResidualVectorQuantizer
+from vqcodec.model.quantizer import BandQuantizer, Quantizers
+
+GRIDS = (16, 8)
+"""Downsampling of the grids that latents can stand on."""
 
 
 class VQGAN(nn.Module):
-    """VQGAN (Esser et al., CVPR 2021) with a residual quantizer, for all rates in one model.
+    """VQGAN (Esser et al., CVPR 2021) over a coded base, with residual quantizers, for all rates in one model.
 
-        picture -> Encoder -> scale -> ResidualVectorQuantizer -> indices
-        indices -> sum of codewords -> Generator -> picture
+        picture -> base (block means, whole numbers)
+        picture - base -> Encoder -> scale -> BandQuantizer of each band -> indices
+        indices -> sums of codewords, base -> Generator -> + base -> picture
 
-    The latents are divided by one running root mean square, the same for every position and channel. So the
+    The latents of a grid are divided by one running root mean square, the same for every position and channel. So the
     codebooks see unit scale, and flat patches keep small latents.
 
     Attributes:
@@ -27,48 +33,90 @@ class VQGAN(nn.Module):
         family: name of the architecture in model files.
         stored_as: dtype of the weights in model files.
         memory_format: memory format of the weights in which the networks run fastest.
-        strip_area: area, in latent positions, of the strips in which the networks run over a picture.
-        halo: latent positions around a window that its output depends on.
+        strip_area: area, in positions at 1/16, of the strips in which the networks run over a picture.
+        halo: positions at 1/16 around a window that its output depends on.
+        grids: downsampling of each entry of `latent_rms`.
         blends: false, because nothing beyond the halo changes a window.
     """
 
-    family = "residual"
+    family = "layered"
     stored_as = torch.float16
     memory_format = torch.channels_last
     strip_area = 6 << 10
     blends = False
+    grids = GRIDS
     latent_rms: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.quantizer = ResidualVectorQuantizer(config.stages, config.codebook_size, config.latent_dim)
+        self.quantizers = Quantizers(
+            BandQuantizer(band.stages, band.codebook_size, band.dim) for band in config.bands
+        )
         self.generator = Generator(config)
-        self.register_buffer("latent_rms", torch.ones(()))
+        self.register_buffer("latent_rms", torch.ones(len(GRIDS)))
 
     @property
     def halo(self) -> int:
-        """Latent positions around a window that its output depends on.
-
-        This is the larger receptive field of the two networks.
-        """
+        """Positions at 1/16 around a window that its output depends on: the larger reach of the two networks."""
         # Each residual block reaches one position further at its own resolution; stem and head each reach one
-        # further at 1/4.
+        # further at 1/4, and the enlarged base one at 1/16.
         encoder, generator = self.config.encoder_blocks, self.config.generator_blocks
         first = (1 + encoder[0]) / 4 + encoder[1] / 2 + encoder[2]
         second = generator[0] + generator[1] / 2 + (generator[2] + 1) / 4
-        return 1 + math.ceil(max(first, second))
+        return 2 + math.ceil(max(first, second))
 
-    def analyse(self, pictures: Tensor) -> Tensor:
-        """Map pictures (N, 3, 16h, 16w) in [-1, 1] to latents (N, D, h, w) of about unit scale."""
-        return self.encoder(pictures).float() / self.latent_rms
+    def base(self, pictures: Tensor, steps: Tensor) -> Base:
+        """The base of pictures (N, 3, 16h, 16w) in [-1, 1], with steps (N,) in levels."""
+        return bases.quantized(pictures, steps)
 
-    def synthesise(self, latents: Tensor, stages: Tensor) -> Tensor:
-        """Render latents to pictures (N, 3, 16h, 16w), about [-1, 1].
+    def raw_latents(self, pictures: Tensor, base: Base, rate: Tensor) -> dict[int, Tensor]:
+        """Latents by downsampling, (N, D, h, w), before they are scaled."""
+        small = base.picture
+        rest = pictures - bases.enlarged(small, 16)
+        return self.encoder(rest, bases.enlarged(small, 4), rate)
+
+    def analyse(self, pictures: Tensor, base: Base, rate: Tensor) -> dict[int, Tensor]:
+        """Latents by downsampling, (N, D, h, w) float32 of about unit scale.
 
         Args:
-            latents: (N, D, h, w).
-            stages: (N,) int64, number of stages that the latents were made from, 1..S.
+            pictures: (N, 3, 16h, 16w) in [-1, 1].
+            base: theirs.
+            rate: (N,), points of the dial, 0..1.
         """
-        return self.generator(latents, stages)
+        raw = self.raw_latents(pictures, base, rate)
+        return {grid: raw[grid].float() / self.latent_rms[GRIDS.index(grid)] for grid in raw}
+
+    def synthesise(self, latents: dict[int, Tensor], base: Base, rate: Tensor) -> Tensor:
+        """Render latents by downsampling, (N, D, h, w), over a base; pictures as in `analyse`."""
+        return self.over_base(self.generator(latents, base.features, rate), base)
+
+    def over_base(self, rest: Tensor, base: Base) -> Tensor:
+        """Add what a generator returned, (N, 3, 16h, 16w), to the enlarged base."""
+        return rest.float() + bases.enlarged(base.picture, 16)
+
+    def by_band(self, latents: dict[int, Tensor]) -> list[Tensor]:
+        """Latents by downsampling, (N, D, h, w), cut into those of the bands, in their order."""
+        start = dict.fromkeys(GRIDS, 0)
+        parts = []
+        for band in self.config.bands:
+            grid = band.downsampling
+            parts.append(latents[grid][:, start[grid] : start[grid] + band.dim])
+            start[grid] += band.dim
+        return parts
+
+    def by_grid(self, parts: list[Tensor]) -> dict[int, Tensor]:
+        """The inverse of `by_band`."""
+        return {
+            grid: torch.cat(
+                [
+                    part
+                    for part, band in zip(parts, self.config.bands, strict=True)
+                    if band.downsampling == grid
+                ],
+                1,
+            )
+            for grid in GRIDS
+            if self.config.dim(grid)
+        }

@@ -60,3 +60,8 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     if device.type != "cpu":
         return torch.float32
     return torch.bfloat16 if native_bfloat16() else torch.float32
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 autocast, on a CPU only where it multiplies that natively, otherwise float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu" or native_bfloat16())

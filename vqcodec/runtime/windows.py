@@ -41,21 +41,16 @@ class Windows:
 
         return self._stitched(compute, rows, columns, 1)
 
-    def synthesise(
-        self, latents: Callable[[Box], Tensor], rows: int, columns: int, stages: int, realism: float = 0.0
-    ) -> Iterator[Part]:
+    def synthesise(self, latents: Callable[[Box], Tensor], rows: int, columns: int) -> Iterator[Part]:
         """Yield the picture of a latent grid in parts: top, left and (h, w, 3), about [-127.5, 127.5].
 
         Args:
             latents: returns the latents (h, w, D) of a box.
             rows, columns: size of the grid, in latent positions.
-            stages: number of stages that the latents were made from.
-            realism: ignored: these models have one generator.
         """
-        count = torch.tensor([stages])
 
         def compute(box: Box) -> Tensor:
-            return 127.5 * self._model.synthesise(latents(box).permute(2, 0, 1)[None], count)
+            return 127.5 * self._model.synthesise(latents(box).permute(2, 0, 1)[None])
 
         return self._stitched(compute, rows, columns, self._model.config.downsampling)
 
