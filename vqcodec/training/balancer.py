@@ -1,13 +1,20 @@
-"""The weight of the adversarial loss: a share of the gradient of all others (VQGAN, equation 7)."""
+"""Weights that follow the training: of crops by their rate, and of the adversarial loss."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from vqcodec.model.quantizer import RATE_BINS, rate_bin
+from vqcodec.training import distributed
+
 # Steps between measurements of the scale: each takes a second pass through the perceptual network.
 MEASURE_EVERY = 8
 LARGEST_SCALE = 1e4
+# Mean squared error, of pictures in -1..1, that has weight 1: 29 dB.
+TYPICAL = 0.005
+# Share of a batch in the running errors.
+_NEWEST = 0.02
 
 
 class AdversarialBalancer:
@@ -37,3 +44,35 @@ class AdversarialBalancer:
             return kept + weight * self.scale * added
         (gradient,) = torch.autograd.grad(others + weight * self.scale * fooling, decoded)
         return gradient
+
+
+class RateBalancer:
+    """Weighs the errors of crops so that every part of the rate dial counts the same.
+
+    At a low rate errors are ten times as large as at a high one, and alone would decide what is learned. Divided by
+    what is usual at their rate, the sum of errors is about the sum of their logarithms, that is of PSNR.
+
+    Attributes:
+        usual: (RATE_BINS,), running mean squared error by part of the dial.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.usual = torch.full((RATE_BINS,), 0.01, device=device)
+
+    @torch.no_grad()
+    def weights(self, decoded: Tensor, pictures: Tensor, rate: Tensor) -> Tensor:
+        """Weights (N,) of crops, 1 where `TYPICAL` is usual; their errors are taken in.
+
+        Args:
+            decoded, pictures: (N, 3, H, W).
+            rate: (N,), points of the dial, 0..1.
+        """
+        errors = (decoded - pictures).square().flatten(1).mean(1)
+        bins = rate_bin(rate)
+        sums = torch.zeros_like(self.usual).index_add_(0, bins, errors)
+        counts = torch.bincount(bins, minlength=RATE_BINS).float()
+        distributed.sum_([sums, counts])
+        means = sums / counts.clamp_min(1)
+        there = (counts > 0) & means.isfinite()
+        self.usual = torch.where(there, self.usual.lerp(means, _NEWEST), self.usual)
+        return (TYPICAL / self.usual.clamp_min(1e-7))[bins]

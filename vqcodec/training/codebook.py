@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vqcodec.model.quantizer import Quantized, ResidualVectorQuantizer, rate_context
+from vqcodec.model.quantizer import RATE_BINS, BandQuantizer, Quantized, rate_bin
 from vqcodec.training import distributed
 
 # Least running count that a rate is computed from: an upper bound for the rate of a codeword.
@@ -19,20 +19,19 @@ class CodebookLearner:
     batch, and its running statistics with it: otherwise the old mean would pull it back at once.
 
     Args:
-        quantizer: its `codebooks` and `bits` buffers are updated in place.
+        quantizer: its buffers are updated in place.
         decay: of the running counts and sums.
         dead_below: running count per batch under which a codeword is restarted.
     """
 
-    def __init__(
-        self, quantizer: ResidualVectorQuantizer, decay: float = 0.99, dead_below: float = 0.004
-    ) -> None:
+    def __init__(self, quantizer: BandQuantizer, decay: float = 0.99, dead_below: float = 0.004) -> None:
         self.quantizer = quantizer
         self.decay = decay
         self.dead_below = dead_below
-        self.counts = torch.ones_like(quantizer.bits[:, 0])
+        self.counts = torch.ones_like(quantizer.codeword_bits)
         self.sums = quantizer.codebooks.clone()
-        self.context_counts = torch.ones_like(quantizer.bits)
+        # Positions that ended at a stage and that went on, of those that reached it.
+        self.end_counts = torch.ones_like(quantizer.end_bits)
         self.initialised = False
         self.restarts = 0
 
@@ -40,10 +39,9 @@ class CodebookLearner:
     def initialise(self, latents: Tensor, generator: torch.Generator) -> None:
         """Take residuals of real latents (N, D) as the first codewords of every stage."""
         residual = latents
-        for stage, codebook in enumerate(self.quantizer.codebooks):
+        for codebook in self.quantizer.codebooks:
             codebook.copy_(pick(residual, len(codebook), generator))
-            if stage:
-                codebook[0] = 0
+            codebook[0] = 0
             distributed.broadcast_([codebook])
             distance = torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
             residual = residual - codebook[distance.argmin(1)]
@@ -58,54 +56,69 @@ class CodebookLearner:
         Args:
             positions: latent positions in a batch to come.
         """
-        follows = torch.zeros(())
+        reached = torch.full((RATE_BINS,), positions / RATE_BINS, device=self.counts.device)
         for stage, codebook in enumerate(self.quantizer.codebooks):
-            share = torch.exp2(-self.quantizer.bits[stage])
-            share = share / share.sum(1, keepdim=True)
-            self.context_counts[stage] = positions * torch.stack([1 - follows, follows])[:, None] * share
-            counts = self.context_counts[stage].sum(0)
+            ends = torch.exp2(-self.quantizer.end_bits[stage])
+            self.end_counts[stage] = reached[:, None] * ends
+            going = (reached * ends[:, 1]).sum()
+            counts = going * torch.exp2(-self.quantizer.codeword_bits[stage])
+            counts[0] = 0
             # Rare codewords get the count of a fresh one, so that none is restarted before it had its chance.
             self.counts[stage] = counts.clamp_min(1)
             self.sums[stage] = self.counts[stage][:, None] * codebook
-            follows = counts[0] / counts.sum() if stage else follows
+            reached = reached * ends[:, 1]
         self.initialised = True
 
     @torch.no_grad()
-    def update(self, quantized: Quantized, generator: torch.Generator) -> None:
-        """Take in one batch of assignments; of several processes, all their batches."""
-        codebooks = self.quantizer.codebooks
-        for stage, codebook in enumerate(codebooks[: len(quantized.residuals)]):
+    def update(self, quantized: Quantized, rate: Tensor, generator: torch.Generator) -> None:
+        """Take in one batch of assignments; of several processes, all their batches.
+
+        Args:
+            quantized: of n latents.
+            rate: (n,), points of the dial, 0..1.
+            generator: source of the draws for restarts.
+        """
+        bins = rate_bin(rate)
+        alive = torch.ones_like(bins)
+        for stage, codebook in enumerate(self.quantizer.codebooks):
             residual, index = quantized.residuals[stage], quantized.indices[:, stage]
+            going = (index != 0).long()
             count = torch.bincount(index, minlength=len(codebook)).float()
             total = torch.zeros_like(codebook).index_add_(0, index, residual)
-            context = rate_context(list(quantized.indices[:, :stage].unbind(1)), len(index))
-            pairs = torch.bincount(context * len(codebook) + index, minlength=2 * len(codebook)).float()
-            distributed.sum_([count, total, pairs])
+            ends = torch.bincount(2 * bins + going, weights=alive.float(), minlength=2 * RATE_BINS).float()
+            distributed.sum_([count, total, ends])
             self.counts[stage].lerp_(count, 1 - self.decay)
             self.sums[stage].lerp_(total, 1 - self.decay)
-            self.context_counts[stage].lerp_(pairs.view(2, -1), 1 - self.decay)
-            dead = (self.counts[stage] < self.dead_below).nonzero().flatten()
-            if stage:
-                dead = dead[dead != 0]
-            if len(dead):
-                fresh = pick(residual, len(dead), generator)
-                distributed.broadcast_([fresh])
-                self.sums[stage][dead] = fresh
-                self.counts[stage][dead] = 1.0
-                self.context_counts[stage][:, dead] = 0.5
-                self.restarts += len(dead)
+            self.end_counts[stage].lerp_(ends.view(-1, 2), 1 - self.decay)
+            self._restart(stage, residual, going, generator)
             codebook.copy_(self.sums[stage] / self.counts[stage].clamp_min(1e-6)[:, None])
-            if stage:
-                codebook[0] = 0
-            counts = self.context_counts[stage].clamp_min(LEAST_COUNT)
-            self.quantizer.bits[stage] = (counts.sum(1, keepdim=True) / counts).log2()
+            codebook[0] = 0
+            counts = self.counts[stage].clamp_min(LEAST_COUNT)
+            self.quantizer.codeword_bits[stage] = (counts[1:].sum() / counts).log2()
+            self.quantizer.codeword_bits[stage][0] = 0
+            ends = self.end_counts[stage].clamp_min(LEAST_COUNT)
+            self.quantizer.end_bits[stage] = (ends.sum(1, keepdim=True) / ends).log2()
+            alive = going
+
+    def _restart(self, stage: int, residual: Tensor, going: Tensor, generator: torch.Generator) -> None:
+        """Put residuals of positions that go on in the place of dead codewords."""
+        dead = (self.counts[stage] < self.dead_below).nonzero().flatten()
+        dead = dead[dead != 0]
+        if not len(dead):
+            return
+        live = residual[going.bool()]
+        fresh = pick(live if len(live) else residual, len(dead), generator)
+        distributed.broadcast_([fresh])
+        self.sums[stage][dead] = fresh
+        self.counts[stage][dead] = 1.0
+        self.restarts += len(dead)
 
     def state_dict(self) -> dict:
         """Everything that the next update depends on, but for the codebooks."""
         return {
             "counts": self.counts,
             "sums": self.sums,
-            "context_counts": self.context_counts,
+            "end_counts": self.end_counts,
             "initialised": self.initialised,
             "restarts": self.restarts,
         }
@@ -114,7 +127,7 @@ class CodebookLearner:
         """Continue from what `state_dict` returned."""
         self.counts.copy_(state["counts"])
         self.sums.copy_(state["sums"])
-        self.context_counts.copy_(state["context_counts"])
+        self.end_counts.copy_(state["end_counts"])
         self.initialised = state["initialised"]
         self.restarts = state["restarts"]
 

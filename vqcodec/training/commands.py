@@ -43,6 +43,22 @@ _output = click.option(
 )
 
 
+_crops = click.option(
+    "--crops",
+    type=click.IntRange(min=20),
+    default=6000,
+    show_default=True,
+    help="Pieces of 256x256 pixels that the context model learns from.",
+)
+_steps = click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=3000,
+    show_default=True,
+    help="Steps of the training of the context model.",
+)
+
+
 @click.command("train")
 @_data
 @click.option(
@@ -90,8 +106,7 @@ def train_command(
         else:
             validation = pictures_below(val)
         crops = CropSampler(photographs, device=distributed.join())
-        counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= config.model.stages]
-        validator = Validator(validation, stages=counts) if validation else None
+        validator = Validator(validation) if validation else None
         trainer = Trainer(config, crops, validator, out, start)
         if distributed.rank() == 0:
             for remark in _remarks(trainer, len(photographs)):
@@ -121,12 +136,17 @@ def _remarks(trainer: Trainer, photographs: int) -> Iterator[str]:
     show_default=True,
     help="Share of the generator of the adversarial phase, if there was one, where none is asked for.",
 )
-def release_command(run: Path, data: Sequence[Path], output: Path, realism: float) -> None:
+@_crops
+@_steps
+def release_command(
+    run: Path, data: Sequence[Path], output: Path, realism: float, crops: int, steps: int
+) -> None:
     """Make a model file of the averaged weights of a training run, and train its context model."""
     with _faults():
         from vqcodec.training.release import release
 
-        model_id = release(run, output, CropSampler(pictures_below(*data)), realism=realism)
+        sampler = CropSampler(pictures_below(*data))
+        model_id = release(run, output, sampler, crops, steps, realism)
     click.echo(f"{output}: model {model_id.hex()}")
 
 
@@ -134,16 +154,8 @@ def release_command(run: Path, data: Sequence[Path], output: Path, realism: floa
 @click.argument("model")
 @_data
 @_output
-@click.option(
-    "--crops",
-    type=click.IntRange(min=20),
-    default=24000,
-    show_default=True,
-    help="Pieces of 256x256 pixels to learn from.",
-)
-@click.option(
-    "--steps", type=click.IntRange(min=1), default=6000, show_default=True, help="Steps of the training."
-)
+@_crops
+@_steps
 def train_context_command(model: str, data: Sequence[Path], output: Path, crops: int, steps: int) -> None:
     """Give MODEL, a released model or a model file, a context model, for smaller files.
 

@@ -13,9 +13,6 @@ from typing import Any
 from vqcodec.model.config import ModelConfig
 from vqcodec.training.losses import LOOK_AT_FEATURES, LOSSES
 
-# Every crop draws its lambda log-uniformly from so many powers of ten.
-LMBDA_DECADES = 1.3
-
 
 @dataclass(frozen=True)
 class Phase:
@@ -38,9 +35,6 @@ class Phase:
         discriminator_lr: learning rate of the discriminator.
         discriminator_start: steps in which the discriminator alone learns, before the generator is told.
         commitment: weight of the commitment loss.
-        lmbda: largest Lagrange multiplier of the rate in codeword selection (squared latent units per bit);
-            every crop draws one of the `LMBDA_DECADES` below it.
-        full_stages: share of the crops that use all stages; the others draw 1..S evenly (quantizer dropout).
         train_encoder: whether encoder and codebooks learn; without, only the generator does.
     """
 
@@ -52,14 +46,12 @@ class Phase:
     final_lr: float = 1e-3
     warmup: int = 0
     quantize: bool = True
-    losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0, "perceptual": 1.0})
+    losses: dict[str, float] = field(default_factory=lambda: {"mse": 50.0})
     judged: float = 0.5
     adversarial: float = 0.0
     discriminator_lr: float = 2e-4
     discriminator_start: int = 0
-    commitment: float = 0.25
-    lmbda: float = 0.0
-    full_stages: float = 0.3
+    commitment: float = 0.35
     train_encoder: bool = True
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,36 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vqcodec.entropy.layers import ContextLayers
-from vqcodec.entropy.passes import (
-    AROUND,
-    AROUND_FIRST,
-    BORDER,
-    BORDER_FIRST,
-    NEAREST,
-    NEIGHBOURHOOD,
-    checkerboard,
-    interlaced,
-    patches,
-)
-from vqcodec.entropy.weights import (
-    ACTIVATION_MAX,
-    EIGHT_BIT,
-    UNIT,
-    WEIGHT_BITS,
-    ContextWeights,
-    row_of,
-    split,
-)
-from vqcodec.model import VQGAN, TamingVQGAN
-from vqcodec.training.data import CropSampler
+from vqcodec.entropy.features import CHANNELS, base_features
+from vqcodec.entropy.layers import ContextLayers, Row
+from vqcodec.entropy.passes import COARSER, NEIGHBOURHOOD, Grid, around, gathered
+from vqcodec.entropy.weights import ACTIVATION_MAX, EIGHT_BIT, RATE_BITS, UNIT, WEIGHT_BITS, ContextWeights
+from vqcodec.model.config import Layer, Shape
+from vqcodec.training.pool import Pool
 
 WEIGHT_ONE = 1 << WEIGHT_BITS
+RATE_PARTS = 1 << RATE_BITS
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Embedding and hidden channels of a context model, those of its first stage apart."""
+    """Embedding and hidden channels of a context model, those of its first layer apart."""
 
     channels: int = 16
     hidden: int = 64
@@ -54,91 +39,127 @@ class FloatContextModel(nn.Module, ContextLayers):
     through (straight-through estimator); without, it is the float model that the integer one is measured against.
     """
 
-    def __init__(self, stages: int, codebook_size: int, sizes: Sizes = Sizes()) -> None:
+    def __init__(self, layers: Sequence[Layer], has_base: bool, sizes: Sizes = Sizes()) -> None:
         super().__init__()
-        groups, members = split(codebook_size)
-        self.groups, self.members = groups, members
+        self.describe(layers)
         self.rounding = True
-        self.embedding: nn.Parameter
-        self.first_embedding: nn.Parameter
+        scales = [layer.scale for layer in layers]
+        self.parts = nn.ModuleList()
+        for number, layer in enumerate(layers):
+            hidden = sizes.hidden if number else sizes.first_hidden
+            own = sizes.channels if number else sizes.first_channels
+            groups, members = self.groups[number], self.members[number]
+            offsets = around(number)
+            tensors = {
+                "embedding": 0.5 * torch.randn(layer.codebook_size, sizes.channels),
+                "v1": _weight(len(offsets) - 1, hidden, len(offsets[-1]) * own),
+                "r1": torch.zeros(RATE_PARTS, hidden),
+                "b1": torch.zeros(len(offsets), hidden),
+                "w2": _weight(hidden, hidden),
+                "b2": torch.zeros(hidden),
+                "wg": _weight(groups + 1, hidden),
+                "bg": torch.zeros(groups + 1),
+                "w3": _weight(hidden, hidden),
+                "e3": torch.zeros(groups, hidden),
+                # All groups begin alike.
+                "wm": _weight(1, members, hidden).repeat(groups, 1, 1),
+                "bm": torch.zeros(groups, members),
+            }
+            if not number:
+                tensors["own"] = 0.5 * torch.randn(layer.codebook_size, own)
+            if layer.scale in scales[:number]:
+                tensors["w1"] = _weight(hidden, len(NEIGHBOURHOOD) * sizes.channels)
+            if layer.scale == 2:
+                tensors["u1"] = _weight(len(COARSER), hidden, len(COARSER[0]) * sizes.channels)
+            if has_base:
+                tensors["c1"] = 0.1 * _weight(hidden, CHANNELS)
+            self.parts.append(
+                nn.ParameterDict({name: nn.Parameter(tensor) for name, tensor in tensors.items()})
+            )
 
-        def weight(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(shape) / shape[-1] ** 0.5)
+    def tensors(self, layer: int) -> nn.ParameterDict:
+        """The parameters of a layer, by name."""
+        part = self.parts[layer]
+        assert isinstance(part, nn.ParameterDict)  # nothing else was put there
+        return part
 
-        def bias(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.zeros(shape))
+    def bits(self, pool: Pool) -> Tensor:
+        """Bits of every layer of every crop, (N, layers)."""
+        count, rows, columns = pool.layers[0].shape
+        grids = {1: Grid(count, rows, columns)}
+        parent, place = grids[1].coarser()
+        grids[2] = Grid(count, 2 * rows, 2 * columns)
+        features = None
+        if pool.base is not None and pool.steps is not None:
+            features = torch.from_numpy(base_features(pool.base.numpy(), pool.steps.numpy()))
+            features = features.flatten(0, 2).float()
+        before: dict[int, Tensor] = {}
+        going: dict[int, Tensor] = {}
+        costs = []
+        for number, (layer, plane) in enumerate(zip(self.layers, pool.layers, strict=True)):
+            grid, indices = grids[layer.scale], plane.flatten().long()
+            size = len(indices)
+            alive = going.get(layer.band, torch.arange(size))
+            parents = parent[alive] if layer.scale == 2 else alive
+            crop = alive // (size // count)
+            tensors = self.tensors(number)
+            added = self._round(UNIT * tensors["embedding"], 127)[indices]
+            own = added
+            if "own" in tensors:
+                own = self._round(UNIT * tensors["own"], 127)[indices]
+            total = self.bias(number, "r1")[pool.rates[crop] >> (8 - RATE_BITS)]
+            total = total + self._of_passes(number, grid, alive, own)
+            if "w1" in tensors:
+                near = gathered(_clamped(before[layer.scale]), grid.inside[alive], grid.steps(NEIGHBOURHOOD))
+                total = total + self.product(near, number, "w1")
+            if "u1" in tensors:
+                coarse, places = _clamped(before[1]), place[alive]
+                for which, offsets in enumerate(COARSER):
+                    chosen = (places == which).nonzero().flatten()
+                    beside = gathered(coarse, grids[1].inside[parents[chosen]], grids[1].steps(offsets))
+                    total = total.index_add(0, chosen, self.product(beside, number, "u1", which))
+            if features is not None:
+                total = total + self.product(features, number, "c1").index_select(0, parents)
+            cost = self._cost(number, self.hidden(number, total), indices[alive]) / np.log(2)
+            costs.append(cost.new_zeros(count).index_add(0, crop, cost))
+            if layer.scale not in before:
+                before[layer.scale] = grid.maps(added.shape[1], torch.float32)
+            before[layer.scale] = before[layer.scale].index_add(0, grid.inside, added)
+            if layer.ends:
+                going[layer.band] = indices.nonzero().flatten()
+        return torch.stack(costs, 1)
 
-        def rest(rows: int, hidden: int) -> dict[str, nn.Parameter]:
-            """What stands behind the first layer of some stages."""
-            parts = {"w2": weight(rows, hidden, hidden), "b2": bias(rows, hidden)}
-            parts |= {"wg": weight(rows, groups, hidden), "bg": bias(rows, groups)}
-            parts |= {"w3": weight(rows, hidden, hidden), "e3": bias(rows, groups, hidden)}
-            # All groups begin alike.
-            each = weight(rows, 1, members, hidden).detach().repeat(1, groups, 1, 1)
-            return parts | {"wm": nn.Parameter(each), "bm": bias(rows, groups, members)}
+    def _of_passes(self, number: int, grid: Grid, alive: Tensor, own: Tensor) -> Tensor:
+        """What positions (n,) know of their own layer, given its embeddings (positions, F): (n, H)."""
+        passes = grid.passes(number)[alive]
+        total = self.bias(number, "b1")[passes]
+        maps = grid.maps(own.shape[1], torch.float32).index_copy(0, grid.inside, own)
+        for which, offsets in enumerate(around(number)):
+            rows = (passes == which).nonzero().flatten()
+            if which and len(rows):
+                known = gathered(maps, grid.inside[alive[rows]], grid.steps(offsets))
+                total = total.index_add(0, rows, self.product(known, number, "v1", which - 1))
+        return total
 
-        later, channels, hidden = stages - 1, sizes.channels, sizes.hidden
-        parameters = {
-            "embedding": nn.Parameter(0.5 * torch.randn(stages, codebook_size, channels)),
-            "w1": weight(later, hidden, len(NEIGHBOURHOOD) * channels),
-            "v1": weight(later, hidden, len(AROUND[-1]) * channels),
-            "b1": bias(later, 2, hidden),
-            **rest(later, hidden),
-        }
-        channels, hidden = sizes.first_channels, sizes.first_hidden
-        first = {
-            "embedding": nn.Parameter(0.5 * torch.randn(1, codebook_size, channels)),
-            "v1": weight(len(AROUND_FIRST) - 1, hidden, len(NEAREST) * channels),
-            "b1": bias(len(AROUND_FIRST), hidden),
-            **rest(1, hidden),
-        }
-        parameters |= {f"first_{name}": parameter for name, parameter in first.items()}
-        for name, parameter in parameters.items():
-            self.register_parameter(name, parameter)
+    def _cost(self, number: int, hidden: Tensor, indices: Tensor) -> Tensor:
+        """Cost of indices (n,) in nats, (n,), given the activations (n, H) of their context."""
+        first, member = self.symbols(number, indices)
+        cost = F.cross_entropy(self.group_logits(number, hidden) / UNIT, first, reduction="none")
+        going = first.nonzero().flatten()
+        if not len(going):
+            return cost
+        logits, order = self.member_logits(number, hidden[going], first[going] - 1)
+        of_member = F.cross_entropy(logits / UNIT, member[going][order], reduction="none")
+        return cost.index_add(0, going[order], of_member)
 
-    def bits(self, planes: Tensor) -> Tensor:
-        """Bits of every index: planes (N, S, h, w) int64 to (S,) bits per position."""
-        count, stages, rows, columns = planes.shape
-        channels = self.embedding.shape[-1]
-        before = planes.new_zeros(
-            count, rows + 2 * BORDER, columns + 2 * BORDER, channels, dtype=torch.float32
-        )
-        result = []
-        for stage in range(stages):
-            plane = planes[:, stage]
-            added = _framed(self._round(UNIT * self.embedding[stage], 127)[plane], BORDER)
-            if stage:
-                passes, around, border, own = checkerboard(rows, columns), AROUND, BORDER, added
-            else:
-                passes, around, border = interlaced(rows, columns), AROUND_FIRST, BORDER_FIRST
-                own = _framed(self._round(UNIT * self.first_embedding[0], 127)[plane], border)
-            parts = []
-            for which, positions in enumerate(passes):
-                known = None
-                if which:
-                    known = patches(own, around[which], border).view(count, rows * columns, -1)[:, positions]
-                parts.append(self.of_own_stage(stage, which, known).expand(count, len(positions), -1))
-            order = torch.cat(passes).argsort()
-            total = torch.cat(parts, 1)[:, order].flatten(0, 1)
-            if stage:
-                context = patches(before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX), NEIGHBOURHOOD, BORDER)
-                total = total + self.of_stages_before(stage, context)
-            result.append(self._cost(stage, self.hidden(stage, total), plane.flatten()) / np.log(2))
-            before = before + added
-        return torch.stack(result)
+    def product(self, inputs: Tensor, layer: int, name: str, row: Row = None) -> Tensor:
+        matrix = self.tensors(layer)[name]
+        matrix = matrix if row is None else matrix[row]
+        return inputs @ self._round(WEIGHT_ONE * matrix, 127).T
 
-    def _cost(self, stage: int, hidden: Tensor, indices: Tensor) -> Tensor:
-        """Mean cost of indices (n,) in nats, given the activations (n, H) of their context."""
-        group, member = indices // self.members, indices % self.members
-        cost = F.cross_entropy(self.group_logits(stage, hidden) / UNIT, group)
-        logits, order = self.member_logits(stage, hidden, group)
-        return cost + F.cross_entropy(logits / UNIT, member[order])
-
-    def product(self, inputs: Tensor, name: str, row: int | tuple[int, int]) -> Tensor:
-        return inputs @ self._round(WEIGHT_ONE * getattr(self, name)[row], 127).T
-
-    def bias(self, name: str, row: int | tuple[int, int]) -> Tensor:
-        return self._round(UNIT * WEIGHT_ONE * getattr(self, name)[row])
+    def bias(self, layer: int, name: str, row: Row = None) -> Tensor:
+        bias = self.tensors(layer)[name]
+        return self._round(UNIT * WEIGHT_ONE * (bias if row is None else bias[row]))
 
     def shift(self, total: Tensor) -> Tensor:
         value = total / WEIGHT_ONE
@@ -157,69 +178,33 @@ class FloatContextModel(nn.Module, ContextLayers):
     @torch.no_grad()
     def export(self) -> ContextWeights:
         """The integer weights."""
-        tensors = {}
-        for name, parameter in self.named_parameters():
-            if name.endswith("embedding"):
-                value = (UNIT * parameter).clamp(-127, 127)
-            elif name in EIGHT_BIT:
-                value = (WEIGHT_ONE * parameter).clamp(-127, 127)
-            else:
-                value = UNIT * WEIGHT_ONE * parameter
-            tensors[name] = value.round().to(torch.int32)
-        return ContextWeights(**tensors)
+        layers = []
+        for number in range(len(self.layers)):
+            tensors, found = self.tensors(number), {}
+            for name, parameter in tensors.items():
+                if name in ("embedding", "own"):
+                    value = (UNIT * parameter).clamp(-127, 127)
+                elif name in EIGHT_BIT:
+                    value = (WEIGHT_ONE * parameter).clamp(-127, 127)
+                else:
+                    value = UNIT * WEIGHT_ONE * parameter
+                found[name] = value.round().to(torch.int32)
+            layers.append(found)
+        return ContextWeights(layers)
 
 
-def _framed(maps: Tensor, border: int) -> Tensor:
-    return F.pad(maps, (0, 0) + 4 * (border,))
+def _weight(*shape: int) -> Tensor:
+    return torch.randn(shape) / shape[-1] ** 0.5
 
 
-@torch.no_grad()
-def index_planes(model: VQGAN | TamingVQGAN, pictures: Tensor, lmbdas: Tensor) -> Tensor:
-    """Index planes (N, S, h, w) of pictures (N, 3, f h, f w), each at its own lambda (N,)."""
-    latents = model.analyse(pictures.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
-    chosen = [
-        model.quantizer.choose(picture.flatten(0, 1), float(lmbda))
-        for picture, lmbda in zip(latents, lmbdas, strict=True)
-    ]
-    return torch.stack(chosen).view(*latents.shape[:3], -1).permute(0, 3, 1, 2)
-
-
-def index_pool(
-    model: VQGAN | TamingVQGAN,
-    crops: CropSampler,
-    lmbdas: tuple[float, float] | None,
-    count: int,
-    seed: int = 0,
-) -> Tensor:
-    """Index planes (count, S, e/f, e/f) of random crops at random lambdas, in the smallest integers.
-
-    Args:
-        model: the network.
-        crops: source of crops of e x e pixels, where e is 256, or less if no photograph is that large.
-        lmbdas: least and largest, drawn log-uniformly, and none for every eighth crop; or none at all.
-        count: number of crops.
-        seed: of crops and lambdas.
-    """
-    rng = np.random.default_rng(seed)
-    dtype = torch.int16 if model.config.codebook_size <= 1 << 15 else torch.int32
-    step = model.config.downsampling
-    edge = min(256, crops.largest_crop) // step * step
-    planes = []
-    for start in tqdm(range(0, count, 8), desc="encoding crops", unit="batch", disable=None):
-        size = min(8, count - start)
-        drawn = np.zeros(size)
-        if lmbdas:
-            drawn = np.exp(rng.uniform(np.log(lmbdas[0]), np.log(lmbdas[1]), size)) * (
-                rng.random(size) >= 0.125
-            )
-        pictures = crops.batch(rng, size, edge)
-        planes.append(index_planes(model, pictures, torch.from_numpy(drawn).float()).to(dtype))
-    return torch.cat(planes)
+def _clamped(maps: Tensor) -> Tensor:
+    return maps.clamp(-ACTIVATION_MAX, ACTIVATION_MAX)
 
 
 def train_context(
-    planes: Tensor,
-    codebooks: Tensor,
+    pool: Pool,
+    config: Shape,
+    codebooks: Sequence[Tensor],
     steps: int = 4000,
     batch: int = 16,
     lr: float = 4e-3,
@@ -229,64 +214,86 @@ def train_context(
     """Train a context model.
 
     Args:
-        planes: (N, S, h, w) integers to learn from.
-        codebooks: (S, K, D), the codewords that the integers stand for.
+        pool: planes to learn from.
+        config: configuration of their model.
+        codebooks: of each band, (S, K, D), the codewords that the indices stand for.
         steps: optimiser steps.
-        batch: planes per step.
+        batch: crops per step.
         lr: peak learning rate of one cycle.
         seed: of initialisation and order.
         sizes: of the model.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    context = FloatContextModel(planes.shape[1], codebooks.shape[1], sizes)
+    context = FloatContextModel(config.layers, config.has_base, sizes)
     start_from_codewords(context, codebooks)
-    start_from_counts(context, planes)
+    start_from_counts(context, pool)
+    weights = crop_weights(pool)
     # Weight decay costs bits where contexts tell much, in plain pictures most.
     optimiser = torch.optim.Adam(context.parameters(), lr=lr, betas=(0.9, 0.95), foreach=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, steps, pct_start=0.1)
     bar = tqdm(range(steps), desc="context model", unit="step", disable=None)
     for step in bar:
-        chosen = planes[torch.from_numpy(rng.choice(len(planes), batch))].long()
-        bits = context.bits(chosen)
-        bits.sum().backward()
+        rows = torch.from_numpy(rng.choice(len(pool), min(batch, len(pool)), replace=False))
+        bits = context.bits(pool.at(rows))
+        (bits.sum(1) * weights[rows]).mean().backward()
         nn.utils.clip_grad_norm_(context.parameters(), 5.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         schedule.step()
         if step % 20 == 0:
-            bar.set_postfix(bits=f"{bits.sum().item():.2f}")
+            bar.set_postfix(bits=f"{bits.sum(1).mean().item():.0f}")
     return context
 
 
-@torch.no_grad()
-def start_from_codewords(context: FloatContextModel, codebooks: Tensor) -> None:
-    """Start the embeddings at the principal components of the codewords (S, K, D), in units of twice the deviation of
-    the first stage's: what a codeword looks like tells most of what it stands beside."""
-    first = codebooks[0] - codebooks[0].mean(0)
-    axes = torch.linalg.svd(first, full_matrices=False).Vh
-    scale = (first @ axes.T).std(0).clamp_min(1e-6)
-
-    def fill(embedding: Tensor, codebook: Tensor) -> None:
-        components = (codebook @ axes.T / scale)[:, : embedding.shape[1]]
-        embedding[:, : components.shape[1]] = 0.5 * components
-
-    fill(context.first_embedding[0], first)
-    for embedding, codebook in zip(context.embedding, codebooks, strict=True):
-        fill(embedding, codebook)
+def crop_weights(pool: Pool) -> Tensor:
+    """Weights (N,) of crops: bits count by their share in all bits at that rate, so that low rates count as well."""
+    coded = torch.stack([(plane != 0).flatten(1).sum(1) for plane in pool.layers]).sum(0)
+    coded = coded + pool.layers[0][0].numel() / 8
+    parts = pool.rates >> (8 - RATE_BITS)
+    sums = torch.zeros(RATE_PARTS).index_add_(0, parts, coded.float())
+    usual = sums / torch.bincount(parts, minlength=RATE_PARTS).clamp_min(1)
+    return 0.1 / usual.clamp_min(1)[parts]
 
 
 @torch.no_grad()
-def start_from_counts(context: FloatContextModel, data: Tensor) -> None:
+def start_from_codewords(context: FloatContextModel, codebooks: Sequence[Tensor]) -> None:
+    """Start the embeddings at the principal components of the codewords, in units of twice the deviation of the first
+    stage's: what a codeword looks like tells most of what it stands beside."""
+    for number, layer in enumerate(context.layers):
+        first = codebooks[layer.band][0]
+        axes = torch.linalg.svd(first - first.mean(0), full_matrices=False).Vh
+        scale = ((first - first.mean(0)) @ axes.T).std(0).clamp_min(1e-6)
+        components = 0.5 * (codebooks[layer.band][layer.stage] @ axes.T) / scale
+        for name in ("embedding", "own"):
+            if name in context.tensors(number):
+                embedding = context.tensors(number)[name]
+                width = min(embedding.shape[1], components.shape[1])
+                embedding[:, :width] = components[:, :width]
+
+
+@torch.no_grad()
+def start_from_counts(context: FloatContextModel, pool: Pool) -> None:
     """Start the output biases at the logarithms of the plain frequencies."""
-    groups, members = context.groups, context.members
-    for stage in range(data.shape[1]):
+    for number, indices in enumerate(coded_indices(pool, context.layers)):
+        first, member = context.symbols(number, indices)
+        groups, members = context.groups[number], context.members[number]
+        tensors = context.tensors(number)
+        counts = torch.bincount(first, minlength=groups + 1).float() + 1
+        tensors["bg"].copy_((counts / counts.sum()).log().clamp(-7, 0) + 3)
+        going = first != 0
+        places = (first[going] - 1) * members + member[going]
+        counts = torch.bincount(places, minlength=groups * members).float().view(groups, members) + 1
+        tensors["bm"].copy_((counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3)
 
-        def of(name: str, stage: int = stage) -> Tensor:
-            name, row = row_of(name, stage)
-            return getattr(context, name)[row]
 
-        counts = torch.bincount(data[:, stage].flatten().long(), minlength=groups * members).float() + 1
-        counts = counts.view(groups, members)
-        of("bg").copy_((counts.sum(1) / counts.sum()).log().clamp(-7, 0) + 3)
-        of("bm").copy_((counts / counts.sum(1, keepdim=True)).log().clamp(-7, 0) + 3)
+def coded_indices(pool: Pool, layers: Sequence[Layer]) -> list[Tensor]:
+    """Of each layer, the indices at positions that go on, (n,) int64."""
+    found: list[Tensor] = []
+    going: dict[int, Tensor] = {}
+    for layer, plane in zip(layers, pool.layers, strict=True):
+        indices = plane.flatten().long()
+        found.append(indices[going[layer.band]] if layer.band in going else indices)
+        if layer.ends:
+            going[layer.band] = indices != 0
+    return found

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.errors import ImageError
+from vqcodec.training.plain import plain_crop
 
 
 def load_rgb(path: Path, max_side: int | None = None) -> Image.Image:
@@ -69,6 +70,7 @@ class CropSampler:
         max_side: longer sides are reduced to this on loading, to bound memory. A photograph takes 3 to 4 bytes per
             pixel.
         device: where the photographs are held and the crops come from.
+        plain: share of crops that are flat colours and ramps (see `vqcodec.training.plain`).
 
     Raises:
         ImageError: a file cannot be read; the message names it.
@@ -76,8 +78,14 @@ class CropSampler:
     """
 
     def __init__(
-        self, paths: Sequence[Path], max_side: int = 4096, device: torch.device | str = "cpu"
+        self,
+        paths: Sequence[Path],
+        max_side: int = 4096,
+        device: torch.device | str = "cpu",
+        plain: float = 0.04,
     ) -> None:
+        self._plain = plain
+        self._device = device
         # By photograph, each at its scales, largest first: (h, w, 3) uint8.
         self._scales: list[list[Tensor]] = []
         weights = []
@@ -116,6 +124,9 @@ class CropSampler:
             self._chances[size] = fits * self._weights / (fits * self._weights).sum()
         crops = []
         for which in rng.choice(len(self._scales), count, p=self._chances[size]):
+            if rng.random() < self._plain:
+                crops.append(plain_crop(rng, size).to(self._device))
+                continue
             scales = [scale for scale in self._scales[which] if min(scale.shape[:2]) >= size]
             image = scales[rng.integers(len(scales))]
             top, left = (int(rng.integers(side - size + 1)) for side in image.shape[:2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -38,25 +37,5 @@ def grow(state: dict[str, Tensor], old: Config, new: ModelConfig) -> dict[str, T
     with torch.random.fork_rng():
         torch.manual_seed(0)
         result = VQGAN(new).state_dict()
-    layers = {
-        f"{part}.body.{here}.": f"{part}.body.{there}."
-        for part, field in parts.items()
-        for here, there in _places(getattr(old, field), getattr(new, field))
-    }
-    for name, value in state.items():
-        part, _, rest = name.partition(".body.")
-        if rest:
-            number, _, end = rest.partition(".")
-            name = layers[f"{part}.body.{number}."] + end
-        result[name] = value.clone()
-    return result
-
-
-def _places(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Where the layers of a body stand in the deeper one: blocks of all resolutions, a change of these between."""
-    here = there = 0
-    for level, (before, after) in enumerate(zip(old, new, strict=True)):
-        kept = before + (level > 0)
-        yield from ((here + number, there + number) for number in range(kept))
-        here += kept
-        there += after + (level > 0)
+    # New blocks have numbers of their own, behind those that are there.
+    return result | {name: value.clone() for name, value in state.items()}

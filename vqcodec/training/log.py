@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from vqcodec.model.config import Band
 
 USAGE_ALARM = 0.5
 # The discriminator's hinge loss is 2 where it tells nothing apart, and 0 where nothing can fool it any more.
@@ -21,50 +22,52 @@ class TrainingLog:
     """Collects what single steps say until it is written.
 
     Args:
-        stages: of the quantizer.
-        codebook_size: codewords per stage.
+        bands: of the model.
         device: of the counts.
 
     Attributes:
         window: losses by name, one entry per step since the last row.
-        assignments: (stages, codebook_size) float32, how often each codeword was chosen since then.
+        assignments: how often each codeword was chosen since then, (stages, codebook_size) float32 of each band.
     """
 
-    def __init__(self, stages: int, codebook_size: int, device: torch.device) -> None:
+    def __init__(self, bands: Sequence[Band], device: torch.device) -> None:
         self.window: list[dict[str, float]] = []
-        self.assignments = torch.zeros(stages, codebook_size, device=device)
+        self.assignments = [torch.zeros(band.stages, band.codebook_size, device=device) for band in bands]
 
-    def count(self, indices: Tensor) -> None:
-        """Count the codewords (n, s) int64 that were chosen."""
-        for stage, index in enumerate(indices.unbind(1)):
-            self.assignments[stage] += torch.bincount(index, minlength=self.assignments.shape[1])
+    def count(self, indices: Sequence[Tensor]) -> None:
+        """Count the codewords that were chosen, (n, s) int64 of each band."""
+        for assignments, chosen in zip(self.assignments, indices, strict=False):
+            for stage, index in enumerate(chosen.unbind(1)):
+                assignments[stage] += torch.bincount(index, minlength=assignments.shape[1])
 
     def add(self, losses: Mapping[str, Tensor], **values: float) -> None:
         """Take in a step."""
         self.window.append({name: value.item() for name, value in losses.items()} | values)
 
     def row(self) -> dict[str, str]:
-        """Means since the last row, and shares and perplexities of the codewords used; starts anew."""
+        """Means since the last row, which starts anew; by stage, codewords used and positions that go on."""
         names = dict.fromkeys(name for entry in self.window for name in entry)
         row = {
             name: f"{np.mean([entry[name] for entry in self.window if name in entry]):.5g}" for name in names
         }
-        usage, perplexity = self._usage()
-        row |= {f"usage{stage}": f"{share:.3f}" for stage, share in enumerate(usage.tolist())}
-        row |= {f"perplexity{stage}": f"{value:.0f}" for stage, value in enumerate(perplexity.tolist())}
+        for band, assignments in enumerate(self.assignments):
+            usage, _ = _usage(assignments)
+            row |= {f"usage{band}.{stage}": f"{share:.3f}" for stage, share in enumerate(usage.tolist())}
+            going = 1 - assignments[:, 0] / assignments.sum(1).clamp_min(1)
+            row |= {f"going{band}.{stage}": f"{share:.3f}" for stage, share in enumerate(going.tolist())}
+            assignments.zero_()
         self.window.clear()
-        self.assignments.zero_()
         return row
 
     def alarms(self, adversarial: bool) -> list[str]:
         """What is wrong since the last row: a codebook that collapses, a discriminator that stands still."""
         found = []
-        usage, _ = self._usage()
-        # A window of few crops cannot touch all codewords: judge against what it could touch.
-        reach = 1 - math.exp(-float(self.assignments[0].sum()) / self.assignments.shape[1])
-        if float(usage.min()) < USAGE_ALARM * reach:
-            worst = int(usage.argmin())
-            found.append(f"stage {worst} uses {usage[worst]:.0%} of its codewords")
+        for band, assignments in enumerate(self.assignments):
+            usage, chosen = _usage(assignments)
+            # A window of few crops cannot touch all codewords: judge against what it could touch.
+            reach = 1 - torch.exp(-chosen / assignments.shape[1])
+            for stage in (usage < USAGE_ALARM * reach).nonzero().flatten().tolist():
+                found.append(f"stage {stage} of band {band} uses {usage[stage]:.0%} of its codewords")
         losses = [entry["discriminator"] for entry in self.window if "discriminator" in entry]
         if adversarial and losses:
             loss = float(np.mean(losses))
@@ -72,10 +75,11 @@ class TrainingLog:
                 found.append(f"the discriminator stands still at a loss of {loss:.3f}")
         return found
 
-    def _usage(self) -> tuple[Tensor, Tensor]:
-        share = self.assignments / self.assignments.sum(1, keepdim=True).clamp_min(1)
-        usage = (self.assignments > 0).float().mean(1)
-        return usage, torch.exp(-(share * share.clamp_min(1e-12).log()).sum(1))
+
+def _usage(assignments: Tensor) -> tuple[Tensor, Tensor]:
+    """Share of the codewords used, without codeword 0, and how many choices that were, each (stages,)."""
+    others = assignments[:, 1:]
+    return (others > 0).float().mean(1), others.sum(1)
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:

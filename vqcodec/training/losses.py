@@ -26,12 +26,14 @@ class Rendering:
     Attributes:
         decoded: (N, 3, H, W), about [-1, 1], with a gradient.
         pictures: the originals, of the same shape.
+        weights: (N,), of the crops in the errors of pixels; `None` for 1.
         features: of the perceptual network on a share of `decoded`; empty if no loss of the phase looks at them.
         wanted: the same of `pictures`.
     """
 
     decoded: Tensor
     pictures: Tensor
+    weights: Tensor | None = None
     features: Sequence[Tensor] = ()
     wanted: Sequence[Tensor] = ()
 
@@ -40,15 +42,20 @@ class Rendering:
         """Decoded minus original, (N, 3, H, W)."""
         return self.decoded - self.pictures
 
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean of errors (N, ...), crops weighted."""
+        per_crop = values.flatten(1).mean(1)
+        return per_crop.mean() if self.weights is None else (per_crop * self.weights).mean()
+
 
 def l1(rendering: Rendering) -> Tensor:
     """Mean absolute error."""
-    return rendering.error.abs().mean()
+    return rendering.mean(rendering.error.abs())
 
 
 def mse(rendering: Rendering) -> Tensor:
     """Mean squared error."""
-    return rendering.error.square().mean()
+    return rendering.mean(rendering.error.square())
 
 
 def coarse(rendering: Rendering) -> Tensor:
@@ -57,7 +64,7 @@ def coarse(rendering: Rendering) -> Tensor:
     They keep the colours of plain areas, which the perceptual distance hardly sees.
     """
     quarter = F.avg_pool2d(rendering.error, 4)
-    return quarter.abs().mean() + F.avg_pool2d(quarter, 4).abs().mean()
+    return rendering.mean(quarter.abs()) + rendering.mean(F.avg_pool2d(quarter, 4).abs())
 
 
 def lattice(rendering: Rendering) -> Tensor:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vqcodec.model import VQGAN
+from vqcodec.model.base import BLOCK, Base
+from vqcodec.runtime.device import autocast
 from vqcodec.training import distributed
 from vqcodec.training.codebook import CodebookLearner
-from vqcodec.training.config import LMBDA_DECADES, Phase
+from vqcodec.training.config import Phase
 
+# Mean bend of the colours of plain pictures, in levels, by which they are told.
+_PLAIN = 1.5
 # Weight of a batch in the running root mean square of the latents.
 _RMS_SHARE = 0.02
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 autocast, on a CPU where it has native instructions for it, otherwise float32."""
-    native = device.type != "cpu" or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
 @dataclass
@@ -28,84 +28,111 @@ class Passed:
 
     Attributes:
         decoded: (N, 3, H, W) float32.
+        rate: (N,), points of the rate dial that were drawn, 0..1.
         commitment: mean squared distance of the latents from the codewords chosen.
-        bits: estimated rate per latent position.
-        indices: (N h w, S) int64, or `None` where nothing was quantized.
+        bits: estimated rate of the latents, in bits per pixel, without the base.
+        indices: of each band, (n, S) int64; empty where nothing was quantized.
     """
 
     decoded: Tensor
+    rate: Tensor
     commitment: Tensor
     bits: Tensor
-    indices: Tensor | None = None
+    indices: list[Tensor] = field(default_factory=list)
 
 
 class ForwardPass:
-    """Runs pictures through encoder, quantizer and generator; the codebooks learn on the way.
+    """Runs pictures through encoder, quantizers and generator; the codebooks learn on the way.
 
     Args:
         model: the network.
-        learner: of its codebooks.
+        learners: of its codebooks, by band.
         generator: source of all draws.
     """
 
-    def __init__(self, model: VQGAN, learner: CodebookLearner, generator: torch.Generator) -> None:
+    def __init__(self, model: VQGAN, learners: Sequence[CodebookLearner], generator: torch.Generator) -> None:
         self._model = model
-        self._learner = learner
+        self._learners = learners
         self._generator = generator
 
     def __call__(self, phase: Phase, pictures: Tensor, first: bool) -> Passed:
         """Pass pictures (N, 3, H, W) through; `first` for the first step of a run."""
-        device = pictures.device
-        latents, finite = self._analyse(phase, pictures, first)
-        flat = latents.reshape(-1, latents.shape[-1])
-        stages = self._draw_stages(phase, len(pictures)).to(device)
-        passed = Passed(pictures, torch.zeros((), device=device), torch.zeros((), device=device))
+        device, count = pictures.device, len(pictures)
+        # Spread evenly over the dial, so that every batch has low and high rates.
+        start = torch.rand((), generator=self._generator)
+        rate = ((start + torch.arange(count)) / count).remainder(1).to(device)
+        base = self._model.base(pictures, self.base_steps(pictures, rate))
+        latents, finite = self._analyse(phase, pictures, base, rate, first)
+        passed = Passed(pictures, rate, torch.zeros((), device=device), torch.zeros((), device=device))
         if phase.quantize:
-            flat = self._quantize(phase, flat, stages, finite, passed)
+            latents = self._quantize(phase, latents, rate, finite, passed)
         with autocast(device):
-            latents = flat.view_as(latents).permute(0, 3, 1, 2)
-            passed.decoded = self._model.synthesise(latents, stages).float()
+            passed.decoded = self._model.synthesise(latents, base, rate)
         return passed
 
-    def _analyse(self, phase: Phase, pictures: Tensor, first: bool) -> tuple[Tensor, bool]:
-        """Latents (N, h, w, D) of unit scale, and whether they are finite in all processes."""
+    def base_steps(self, pictures: Tensor, rate: Tensor) -> Tensor:
+        """Steps of the base (N,), from those of the dial down to one level, which files take for plain pictures."""
+        lowest, highest = self._model.config.base_steps
+        steps = lowest * (highest / lowest) ** rate
+        draws = torch.rand(len(rate), generator=self._generator).to(rate.device)
+        steps = (steps ** (1 - draws.pow(3))).clamp_min(1)
+        return torch.where(_is_plain(pictures), torch.ones_like(steps), steps)
+
+    def _analyse(
+        self, phase: Phase, pictures: Tensor, base: Base, rate: Tensor, first: bool
+    ) -> tuple[dict[int, Tensor], bool]:
+        """Latents by downsampling, (N, D, h, w), of unit scale, and whether they are finite in all processes."""
         with torch.set_grad_enabled(phase.train_encoder), autocast(pictures.device):
-            raw = self._model.encoder(pictures).float().permute(0, 2, 3, 1)
-        if not phase.train_encoder:
-            return raw / self._model.latent_rms, True
-        # The batch's own scale carries a gradient, so growing all latents gains nothing.
-        rms = raw.square().mean().sqrt()
-        common = rms.detach().clone()
-        distributed.mean_([common])
-        finite = bool(torch.isfinite(common))
-        if finite:
-            self._model.latent_rms.lerp_(common, 1.0 if first else _RMS_SHARE)
-        return raw / rms, finite
+            raw = self._model.raw_latents(pictures, base, rate)
+        latents, finite = {}, True
+        for number, grid in enumerate(raw):
+            values = raw[grid].float()
+            if not phase.train_encoder:
+                latents[grid] = values / self._model.latent_rms[number]
+                continue
+            # The batch's own scale carries a gradient, so growing all latents gains nothing.
+            rms = values.square().mean().sqrt()
+            common = rms.detach().clone()
+            distributed.mean_([common])
+            if torch.isfinite(common):
+                self._model.latent_rms[number].lerp_(common, 1.0 if first else _RMS_SHARE)
+            else:
+                finite = False
+            latents[grid] = values / rms
+        return latents, finite
 
-    def _quantize(self, phase: Phase, flat: Tensor, stages: Tensor, finite: bool, passed: Passed) -> Tensor:
-        """Latents (n, D) quantized, with the gradient passed through (straight-through estimator)."""
-        if not self._learner.initialised:
-            self._learner.initialise(flat.detach(), self._generator)
-        positions = len(flat) // len(stages)
-        lmbda = self._draw_lmbda(phase, len(stages)).to(flat.device).repeat_interleave(positions)
-        quantized = self._model.quantizer.quantize(flat.detach(), lmbda=lmbda)
-        if phase.train_encoder and finite:
-            self._learner.update(quantized, self._generator)
-        last = (stages - 1).repeat_interleave(positions)
-        chosen = quantized.partial[last, torch.arange(len(flat), device=flat.device)]
-        passed.commitment = (flat - chosen).square().mean()
-        passed.bits = self._model.quantizer.rate(quantized.indices).mean()
-        passed.indices = quantized.indices
-        return flat + (chosen - flat).detach()
+    def _quantize(
+        self, phase: Phase, latents: dict[int, Tensor], rate: Tensor, finite: bool, passed: Passed
+    ) -> dict[int, Tensor]:
+        """Latents quantized, with the gradient passed through (straight-through estimator)."""
+        least, most = self._model.config.lmbdas
+        lmbda = least * (most / least) ** rate
+        parts, bits = [], torch.zeros((), device=rate.device)
+        for band, part, learner in zip(
+            self._model.config.bands, self._model.by_band(latents), self._learners, strict=True
+        ):
+            count, dim, rows, columns = part.shape
+            flat = part.detach().permute(0, 2, 3, 1).reshape(-1, dim)
+            if not learner.initialised:
+                learner.initialise(flat, self._generator)
+            positions = rows * columns
+            rates = rate.repeat_interleave(positions)
+            quantized = learner.quantizer.quantize(flat, lmbda.repeat_interleave(positions), rates)
+            if phase.train_encoder and finite:
+                learner.update(quantized, rates, self._generator)
+            passed.indices.append(quantized.indices)
+            bits = bits + quantized.bits.mean() / band.downsampling**2
+            parts.append(quantized.partial[-1].view(count, rows, columns, dim).permute(0, 3, 1, 2))
+        chosen = self._model.by_grid(parts)
+        number = sum(values[0].numel() for values in latents.values())
+        errors = [(latents[grid] - chosen[grid]).square().sum((1, 2, 3)) for grid in latents]
+        passed.commitment = (torch.stack(errors).sum(0) / number).mean()
+        passed.bits = bits
+        return {grid: latents[grid] + (chosen[grid] - latents[grid]).detach() for grid in latents}
 
-    def _draw_stages(self, phase: Phase, count: int) -> Tensor:
-        """Quantizer dropout: the number of stages of each crop (N,), all of them for most."""
-        most = self._model.config.stages
-        stages = torch.randint(1, most + 1, (count,), generator=self._generator)
-        full = torch.rand(count, generator=self._generator) < phase.full_stages
-        return torch.where(full, most, stages)
 
-    def _draw_lmbda(self, phase: Phase, count: int) -> Tensor:
-        """One lambda per crop (N,), log-uniform over the decades below the phase's largest."""
-        draws = torch.rand(count, generator=self._generator)
-        return phase.lmbda * 10 ** (-LMBDA_DECADES * draws)
+def _is_plain(pictures: Tensor) -> Tensor:
+    """Whether pictures (N, 3, H, W) have colours so even that a base in steps of one level costs next to nothing."""
+    means = F.avg_pool2d(pictures, BLOCK) * 127.5
+    across, down = means.diff(n=2, dim=3).abs(), means.diff(n=2, dim=2).abs()
+    return (across.mean((1, 2, 3)) + down.mean((1, 2, 3))) < _PLAIN

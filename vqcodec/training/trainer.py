@@ -16,9 +16,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.model import VQGAN
-from vqcodec.runtime.device import channels_last
+from vqcodec.runtime.device import autocast, channels_last
 from vqcodec.training import distributed
-from vqcodec.training.balancer import AdversarialBalancer
+from vqcodec.training.balancer import AdversarialBalancer, RateBalancer
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
@@ -28,7 +28,7 @@ from vqcodec.training.log import TrainingLog, append_row, drop_rows_after
 from vqcodec.training.losses import Rendering, picture_losses
 from vqcodec.training.optim import optimisers_of
 from vqcodec.training.perceptual import MARGIN, PerceptualDistance, shifted
-from vqcodec.training.step import ForwardPass, Passed, autocast
+from vqcodec.training.step import ForwardPass, Passed
 from vqcodec.training.validation import Validator
 from vqcodec.weights import ModelFile, load_model
 
@@ -84,16 +84,17 @@ class Trainer:
         self.discriminator_optimiser = torch.optim.AdamW(
             self.discriminator.parameters(), lr=0.0, betas=(0.5, 0.9), weight_decay=0.0, foreach=True
         )
-        self.learner = CodebookLearner(self.model.quantizer)
+        self.learners = [CodebookLearner(quantizer) for quantizer in self.model.quantizers]
         self.parameters = [*self.model.encoder.parameters(), *self.model.generator.parameters()]
         self.optimisers = optimisers_of(self.parameters)
         self.step = 0
         self.skipped = 0
         self.seconds = 0.0
         self.balancer = AdversarialBalancer()
+        self.rates = RateBalancer(self.device)
         self.generator = torch.Generator()
-        self.forward = ForwardPass(self.model, self.learner, self.generator)
-        self.log = TrainingLog(config.model.stages, config.model.codebook_size, self.device)
+        self.forward = ForwardPass(self.model, self.learners, self.generator)
+        self.log = TrainingLog(config.model.bands, self.device)
         self.stopping = False
         self.recipe_changed = False
         out.mkdir(parents=True, exist_ok=True)
@@ -120,7 +121,8 @@ class Trainer:
             second = {f"generator.{name}": value for name, value in file.realistic.items()}
             second = file.model.state_dict() | second
             self.load_weights(grow(second, file.model.config, self.config.model))
-        self.learner.adopt(phase.batch * (phase.crop // 16) ** 2)
+        for band, learner in zip(self.config.model.bands, self.learners, strict=True):
+            learner.adopt(phase.batch * (phase.crop // band.downsampling) ** 2)
 
     def load_weights(self, state: dict[str, Tensor]) -> None:
         """Set the weights of the model and of its average."""
@@ -164,9 +166,8 @@ class Trainer:
     def backward(self, phase: Phase, done: int, pictures: Tensor) -> dict[str, Tensor]:
         """Compute the losses and the gradients of everything that learns; the discriminator takes its step."""
         passed = self.forward(phase, pictures, first=self.step == 0)
-        if passed.indices is not None:
-            self.log.count(passed.indices)
-        rendering = self.look_at(phase, pictures, passed.decoded)
+        self.log.count(passed.indices)
+        rendering = self.look_at(phase, pictures, passed)
         of_picture, losses = picture_losses(rendering, phase.losses)
         total = of_picture + phase.commitment * passed.commitment
         losses = {"total": total} | losses | {"commitment": passed.commitment, "bits": passed.bits}
@@ -188,16 +189,18 @@ class Trainer:
         self.backward_balanced(phase, of_picture, losses["adversarial"], passed)
         return losses
 
-    def look_at(self, phase: Phase, pictures: Tensor, decoded: Tensor) -> Rendering:
+    def look_at(self, phase: Phase, pictures: Tensor, passed: Passed) -> Rendering:
         """What the losses of the picture see, with features of a share of the crops if any of them needs these."""
+        decoded = passed.decoded
+        weights = self.rates.weights(decoded, pictures, passed.rate)
         if not phase.looks_at_features:
-            return Rendering(decoded, pictures)
+            return Rendering(decoded, pictures, weights)
         judged = math.ceil(phase.judged * len(pictures))
         shift = torch.randint(MARGIN, (2,), generator=self.generator).tolist()
         with torch.no_grad():
             wanted = self.perceptual.features(shifted(pictures[:judged], *shift))
         features = self.perceptual.features(shifted(decoded[:judged], *shift))
-        return Rendering(decoded, pictures, features, wanted)
+        return Rendering(decoded, pictures, weights, features, wanted)
 
     def backward_balanced(self, phase: Phase, others: Tensor, fooling: Tensor, passed: Passed) -> None:
         """The gradients of all losses, the adversarial one scaled to a share of the others."""
@@ -276,7 +279,10 @@ class Trainer:
         for alarm in self.log.alarms(bool(phase.adversarial)) if phase.quantize else ():
             bar.write(f"step {self.step}: alarm: {alarm}")
         row: dict[str, Any] = {"step": self.step, "hours": round(self.seconds / 3600, 4), "phase": phase.name}
-        row |= self.log.row() | {"skipped": self.skipped, "restarts": self.learner.restarts}
+        row |= self.log.row() | {
+            "skipped": self.skipped,
+            "restarts": sum(learner.restarts for learner in self.learners),
+        }
         if distributed.rank() == 0:
             append_row(self.out / "metrics.csv", row)
         bar.set_postfix(total=row["total"], bits=row["bits"])
@@ -297,7 +303,8 @@ class Trainer:
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "discriminator": self.discriminator.state_dict(),
             "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
-            "learner": self.learner.state_dict(),
+            "learners": [learner.state_dict() for learner in self.learners],
+            "usual": self.rates.usual,
             "step": self.step,
             "skipped": self.skipped,
             "seconds": self.seconds,
@@ -318,7 +325,9 @@ class Trainer:
             optimiser.load_state_dict(values)
         self.discriminator.load_state_dict(state["discriminator"])
         self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
-        self.learner.load_state_dict(state["learner"])
+        for learner, values in zip(self.learners, state["learners"], strict=True):
+            learner.load_state_dict(values)
+        self.rates.usual = state["usual"]
         self.step = state["step"]
         self.skipped = state["skipped"]
         self.seconds = state["seconds"]

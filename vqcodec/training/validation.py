@@ -1,4 +1,4 @@
-"""Validation on whole photographs: quality per number of stages, codebook usage."""
+"""Validation on whole photographs: rate and quality at points of the rate dial."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqcodec.model import VQGAN
-from vqcodec.runtime.device import channels_last
+from vqcodec.runtime.device import autocast, channels_last
 from vqcodec.training.data import load_rgb
 from vqcodec.training.perceptual import PerceptualDistance, distance, shifted, texture_distance
 
@@ -26,56 +26,58 @@ class Validator:
         paths: validation photographs.
         size: edge in pixels of the measured square, cut from the centre after reducing the photograph so that
             its shorter side is 1.25 times that.
-        stages: numbers of stages to measure.
+        rates: points of the rate dial to measure at, 0..1.
     """
 
-    def __init__(self, paths: Sequence[Path], size: int = 384, stages: Sequence[int] = (1, 2, 4, 8)) -> None:
+    def __init__(
+        self, paths: Sequence[Path], size: int = 384, rates: Sequence[float] = (0.1, 0.35, 0.6, 0.9)
+    ) -> None:
         from pytorch_msssim import ms_ssim
 
         self.ms_ssim = ms_ssim
         self.pictures = torch.stack([_centre(load_rgb(path), size) for path in paths])
-        self.stages = stages
+        self.rates = rates
         self.perceptual = channels_last(PerceptualDistance())
 
     @torch.no_grad()
     def measure(self, model: VQGAN) -> dict[str, str]:
-        """PSNR in dB, MS-SSIM, perceptual and texture distance per number of stages; share of codewords used."""
+        """Bits per pixel of the latents, PSNR in dB, MS-SSIM, perceptual and texture distance at each rate."""
         model.eval()
-        device = model.latent_rms.device
-        self.perceptual.to(device)
-        indices = []
-        sums: dict[str, list[Tensor]] = {}
-        for pictures in self.pictures.split(4):
-            pictures = pictures.to(device, memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16):
-                latents = model.analyse(pictures)
-            n, dim, height, width = latents.shape
-            quantized = model.quantizer.quantize(latents.permute(0, 2, 3, 1).reshape(-1, dim))
-            indices.append(quantized.indices)
-            wanted = self.perceptual.features(shifted(pictures, *_SHIFT))
-            for count in self.stages:
-                partial = quantized.partial[count - 1].view(n, height, width, dim).permute(0, 3, 1, 2)
-                with torch.autocast(device.type, torch.bfloat16):
-                    decoded = model.synthesise(partial, torch.full((n,), count, device=device))
-                decoded = decoded.float().clamp(-1, 1)
-                psnr = -10 * ((decoded - pictures) / 2).square().mean((1, 2, 3)).log10()
-                similarity = self.ms_ssim(
-                    (pictures + 1) / 2, (decoded + 1) / 2, data_range=1.0, size_average=False
-                )
-                features = self.perceptual.features(shifted(decoded, *_SHIFT))
-                measured = {
-                    "psnr": psnr,
-                    "msssim": similarity,
-                    "perceptual": distance(features, wanted),
-                    "texture": texture_distance(features, wanted),
-                }
-                for name, value in measured.items():
-                    sums.setdefault(f"{name}{count}", []).append(value)
-        row = {name: f"{torch.cat(values).mean():.4f}" for name, values in sums.items()}
-        used = torch.stack(
-            [torch.bincount(i, minlength=model.config.codebook_size) > 0 for i in torch.cat(indices).T]
-        )
-        return row | {f"used{stage}": f"{share:.3f}" for stage, share in enumerate(used.float().mean(1))}
+        self.perceptual.to(model.latent_rms.device)
+        row = {}
+        for point in self.rates:
+            parts = [self._measure(model, pictures, point) for pictures in self.pictures.split(4)]
+            for name in parts[0]:
+                row[f"{name}@{point:g}"] = f"{torch.cat([part[name] for part in parts]).mean():.4f}"
+        return row
+
+    def _measure(self, model: VQGAN, pictures: Tensor, point: float) -> dict[str, Tensor]:
+        """The values of some pictures, (N,) each."""
+        device, config, count = model.latent_rms.device, model.config, len(pictures)
+        pictures = pictures.to(device, memory_format=torch.channels_last)
+        rate = torch.full((count,), point, device=device)
+        base = model.base(pictures, torch.full_like(rate, config.base_step(point)))
+        with autocast(device):
+            latents = model.analyse(pictures, base, rate)
+        chosen, bits = [], torch.zeros(count, device=device)
+        for quantizer, part in zip(model.quantizers, model.by_band(latents), strict=True):
+            _, dim, rows, columns = part.shape
+            flat = part.permute(0, 2, 3, 1).reshape(-1, dim)
+            lmbda = torch.full((len(flat),), config.lmbda(point), device=device)
+            quantized = quantizer.quantize(flat, lmbda, rate.repeat_interleave(rows * columns))
+            chosen.append(quantized.partial[-1].view(count, rows, columns, dim).permute(0, 3, 1, 2))
+            bits += quantized.bits.view(count, -1).sum(1)
+        with autocast(device):
+            decoded = model.synthesise(model.by_grid(chosen), base, rate).clamp(-1, 1)
+        wanted = self.perceptual.features(shifted(pictures, *_SHIFT))
+        features = self.perceptual.features(shifted(decoded, *_SHIFT))
+        return {
+            "bpp": bits / (pictures.shape[2] * pictures.shape[3]),
+            "psnr": -10 * ((decoded - pictures) / 2).square().mean((1, 2, 3)).log10(),
+            "msssim": self.ms_ssim((pictures + 1) / 2, (decoded + 1) / 2, data_range=1.0, size_average=False),
+            "perceptual": distance(features, wanted),
+            "texture": texture_distance(features, wanted),
+        }
 
 
 def _centre(image: Image.Image, size: int) -> Tensor:

@@ -1,0 +1,134 @@
+"""Planes of many crops, which tables and context models are learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vqcodec.entropy.base import quantized
+from vqcodec.model import VQGAN, TamingVQGAN
+from vqcodec.model.base import Base, to_ycc
+from vqcodec.planes import RATES
+from vqcodec.rate import LMBDAS_WITHOUT_DIAL
+from vqcodec.runtime.device import autocast
+from vqcodec.training.data import CropSampler
+
+CROP = 256
+"""Edge in pixels of the crops, or less if no photograph is that large."""
+
+# Lambda is drawn around that of the rate by up to this factor: files of a given size have others.
+_SPREAD = 1.3
+_AT_ONCE = 8
+
+
+@dataclass
+class Pool:
+    """Planes of N crops of one size.
+
+    Attributes:
+        layers: of each layer, (N, rows, columns) integers.
+        rates: (N,) int64, points of the rate dial, 0..255.
+        base: (N, 3, h, w) int16; `None` if the model has no base.
+        steps: (N,) int64, steps of the base; `None` if the model has no base.
+    """
+
+    layers: list[Tensor]
+    rates: Tensor
+    base: Tensor | None = None
+    steps: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.rates)
+
+    def at(self, rows: slice | Tensor) -> Pool:
+        """Some of the crops."""
+        return Pool(
+            [layer[rows] for layer in self.layers],
+            self.rates[rows],
+            None if self.base is None else self.base[rows],
+            None if self.steps is None else self.steps[rows],
+        )
+
+    @staticmethod
+    def joined(parts: list[Pool]) -> Pool:
+        """The crops of all parts."""
+        bases = [part.base for part in parts if part.base is not None]
+        steps = [part.steps for part in parts if part.steps is not None]
+        return Pool(
+            [torch.cat(planes) for planes in zip(*(part.layers for part in parts), strict=True)],
+            torch.cat([part.rates for part in parts]),
+            torch.cat(bases) if bases else None,
+            torch.cat(steps) if steps else None,
+        )
+
+
+def index_pool(model: VQGAN | TamingVQGAN, crops: CropSampler, count: int, seed: int = 0) -> Pool:
+    """Planes of random crops, encoded at random rates.
+
+    Args:
+        model: the network.
+        crops: source of crops.
+        count: number of crops.
+        seed: of crops and rates.
+    """
+    rng = np.random.default_rng(seed)
+    edge = min(CROP, crops.largest_crop) // model.config.downsampling * model.config.downsampling
+    parts = []
+    for start in tqdm(range(0, count, _AT_ONCE), desc="encoding crops", unit="batch", disable=None):
+        size = min(_AT_ONCE, count - start)
+        pictures = crops.batch(rng, size, edge).contiguous(memory_format=torch.channels_last)
+        if isinstance(model, VQGAN):
+            parts.append(_encoded(model, pictures, rng))
+        else:
+            parts.append(_encoded_without_dial(model, pictures, rng))
+    return Pool.joined(parts)
+
+
+@torch.no_grad()
+def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
+    count = len(pictures)
+    # Every batch has low and high rates.
+    dial = (rng.random() + np.arange(count) / count) % 1
+    rates = np.round((RATES - 1) * dial)
+    rate = torch.from_numpy(rates / (RATES - 1)).float()
+    usual = np.array([model.config.base_step(point) for point in rate.tolist()])
+    steps = np.maximum(1, np.round(usual ** (1 - rng.random(count) ** 3)))
+    means = to_ycc(torch.nn.functional.avg_pool2d((pictures + 1) * 127.5, model.config.downsampling))
+    bases = np.stack([quantized(mean, step) for mean, step in zip(means.numpy(), steps, strict=True)])
+    base = Base(torch.from_numpy(bases).float(), torch.from_numpy(steps).float())
+    with autocast(pictures.device):
+        latents = model.analyse(pictures, base, rate)
+    lmbdas = [model.config.lmbda(point) * _SPREAD ** rng.uniform(-1, 1) for point in rate.tolist()]
+    of_bands = []
+    for quantizer, part in zip(model.quantizers, model.by_band(latents), strict=True):
+        _, dim, rows, columns = part.shape
+        chosen = [
+            quantizer.choose(flat, lmbda, point)
+            for flat, lmbda, point in zip(
+                part.permute(0, 2, 3, 1).reshape(count, -1, dim), lmbdas, rate.tolist(), strict=True
+            )
+        ]
+        of_bands.append(torch.stack(chosen).view(count, rows, columns, -1).to(torch.int16))
+    layers = [of_bands[layer.band][..., layer.stage] for layer in model.config.layers]
+    return Pool(
+        layers,
+        torch.from_numpy(rates).long(),
+        torch.from_numpy(bases),
+        torch.from_numpy(steps).long(),
+    )
+
+
+@torch.no_grad()
+def _encoded_without_dial(model: TamingVQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
+    latents = model.analyse(pictures).permute(0, 2, 3, 1)
+    least, most = sorted(LMBDAS_WITHOUT_DIAL)
+    chosen = []
+    for latent in latents:
+        # Some take the nearest codewords.
+        lmbda = least * (most / least) ** rng.random() if rng.random() >= 0.125 else 0.0
+        chosen.append(model.quantizer.choose(latent.flatten(0, 1), lmbda)[:, 0].view(latent.shape[:2]))
+    return Pool([torch.stack(chosen).to(torch.int32)], torch.zeros(len(pictures), dtype=torch.int64))
