@@ -22,7 +22,7 @@ def main(picture: str, region: str, out: str, seed: str = "0") -> None:
     planes = codec.encode(image)
     left, top, width, height = (int(part) for part in region.split(","))
     step = codec.config.downsampling
-    mask = np.zeros(planes.shape[1:], bool)
+    mask = np.zeros(planes.grid, bool)
     mask[top // step : -(-(top + height) // step), left // step : -(-(left + width) // step)] = True
     planes = complete(codec.prior, planes, mask, rng=np.random.default_rng(int(seed)))
     Path(out).write_bytes(codec.pack(planes, image.size))

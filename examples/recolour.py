@@ -16,7 +16,8 @@ from torch import Tensor
 
 from vqcodec import Codec
 from vqcodec.edit import optimise_latents
-from vqcodec.rate import lmbda_of
+from vqcodec.planes import Planes
+from vqcodec.rate import place_of, setting_at
 
 
 def pixels_of(image: Image.Image) -> Tensor:
@@ -37,8 +38,10 @@ def edges(picture: Tensor) -> Tensor:
     return strength / strength.mean()
 
 
-def recolour(codec: Codec, image: Image.Image, example: Image.Image, steps: int = 50) -> Tensor:
-    """Latents (h, w, D) of the picture in the colours of the example."""
+def recolour(
+    codec: Codec, image: Image.Image, example: Image.Image, steps: int = 50
+) -> tuple[dict[int, Tensor], Planes]:
+    """Latents of the picture in the colours of the example, and the planes that hold its base."""
     wanted_edges = edges(pixels_of(image))
     wanted_colours = colours(pixels_of(example))
 
@@ -55,8 +58,8 @@ def recolour(codec: Codec, image: Image.Image, example: Image.Image, steps: int 
 def main(picture: str, example: str, out: str) -> None:
     codec = Codec.load()
     image = Image.open(picture)
-    latents = recolour(codec, image, Image.open(example))
-    planes = codec.transform.quantize(latents, lmbda_of(80))
+    latents, planes = recolour(codec, image, Image.open(example))
+    planes = codec.transform.quantize(latents, planes, setting_at(codec.config, place_of(80)).lmbda)
     Path(out).write_bytes(codec.pack(planes, image.size))
 
 

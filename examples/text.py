@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vqcodec import Codec
 from vqcodec.edit import optimise_latents
-from vqcodec.rate import lmbda_of
+from vqcodec.rate import place_of, setting_at
 
 PIECES = 8
 STEPS = 100
@@ -59,8 +59,8 @@ def main(
     tokens = open_clip.get_tokenizer(name)([text])
     codec, image = Codec.load(), Image.open(picture)
     loss = towards(clip, tokens, torch.Generator().manual_seed(0))
-    latents = optimise_latents(codec, image, loss, STEPS)
-    planes = codec.transform.quantize(latents, lmbda_of(80))
+    latents, planes = optimise_latents(codec, image, loss, STEPS)
+    planes = codec.transform.quantize(latents, planes, setting_at(codec.config, place_of(80)).lmbda)
     Path(out).write_bytes(codec.pack(planes, image.size))
 
 

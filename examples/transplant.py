@@ -21,7 +21,7 @@ def main(ground: str, sky: str, out: str) -> None:
     below = Image.open(ground)
     target = codec.encode(below)
     donor = codec.encode(Image.open(sky).resize(below.size))
-    rows, columns = target.shape[1:]
+    rows, columns = target.grid
     planes = transplant(target, donor, Box(0, 0, columns, rows // 2))
     Path(out).write_bytes(codec.pack(planes, below.size))
 

@@ -38,16 +38,17 @@ def conceal(prior: Prior, excerpt: Excerpt) -> None:
             max(box.bottom for box in inside),
         )
         area = surrounded(hole, grid)
-        part = area.of(excerpt.planes)
-        mask, own = np.zeros(part.shape, bool), np.zeros(part.shape, bool)
+        part = excerpt.planes.part(area)
+        mask = np.zeros((part.stages, *part.grid), bool)
+        foreign = np.zeros(part.grid, bool)
         for tile, box in boxes.items():
             place = box.clipped(area).relative_to(area)
             place.of(mask)[tile.intact :] = True
-            place.of(own)[tile.intact :] = tile in group
+            place.of(foreign)[:] |= tile not in group
         before = part.copy()
         fill(prior, excerpt.planes, area, mask, 1.0, np.random.default_rng(0))
         # The area may reach into tiles of other groups. Restore those.
-        np.copyto(part, before, where=mask & ~own)
+        part.restore(before, foreign)
 
 
 def _touching(tiles: Sequence[DamagedTile]) -> Iterator[set[DamagedTile]]:

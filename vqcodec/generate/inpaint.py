@@ -1,70 +1,51 @@
-"""Inpainting of masked positions of index planes from their surroundings, and sampling of whole pictures.
+"""Inpainting of masked positions of planes from their surroundings, and drawing of detail over a base.
 
-The context model gives the probabilities of an index from the earlier stages and, in the last pass over a
-stage, from its neighbours. The last pass's model holds for positions of any pass. So an unknown first stage
-is drawn position by position, in several rounds, each position given its neighbours (Gibbs sampling). The
-later stages are drawn in two passes, in the order in which files hold them.
+The base of a hole is continued smoothly from around it. Layers are drawn from the context model in the order in which
+files hold them, each index given those before it; known indices take their place in that order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from vqcodec.entropy.context import ContextModel
-from vqcodec.entropy.passes import AROUND, AROUND_FIRST, NEIGHBOURHOOD
-from vqcodec.entropy.weights import ACTIVATION_MAX
 from vqcodec.errors import ModelError
 from vqcodec.generate.prior import Prior
-from vqcodec.generate.spread import Surroundings
+from vqcodec.generate.spread import continued, nearest
 from vqcodec.geometry import Box
+from vqcodec.model.base import CHROMA
+from vqcodec.planes import Planes
 
-# Rounds over an unknown first stage. If it starts as a continuation of the surroundings, more rounds only
-# lead away from that. If it starts from nothing, it takes more rounds until neighbours agree.
-ROUNDS_INSIDE = 4
-ROUNDS_FROM_NOTHING = 16
-# Draw this many candidates from the context model, and choose one by its distance to the continuation of the
-# surroundings. Otherwise a hole fills with things of any colour, and a hole in plain surroundings looks worse
-# than one filled with a mean colour.
-CANDIDATES = 8
-# Number of positions around a hole to look at.
-MARGIN = 4
-# Number of positions to draw at once, to bound memory.
-BLOCK = 1 << 14
-# Reach of the last pass of any stage.
-_BORDER = 2
+MARGIN = 8
+"""Positions around a hole that what fills it may depend on."""
 
 
 def complete(
     prior: Prior,
-    planes: np.ndarray,
+    planes: Planes,
     mask: np.ndarray,
     temperature: float = 1.0,
     rng: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Fill masked positions of index planes with indices that the model finds likely, given all others.
+) -> Planes:
+    """Fill masked positions of planes with what the model finds likely, given all others.
 
-    A model without a context model continues the surroundings smoothly instead, without random draws.
+    The base of a hole is continued smoothly, in the steps that are there. Without a context model, no detail is added.
 
     Args:
         prior: of the model, `Codec.prior`.
-        planes: (s, h, w) integers. The values at masked positions do not matter.
-        mask: bool, true where indices are to be filled: (h, w) for all stages, or (s, h, w). What is masked
-            in a stage must be masked in all later stages.
+        planes: of a picture; the values at masked positions do not matter, but for steps of the base.
+        mask: bool, true at positions of the grid that are to be filled: (h, w) for all stages, or (stages, h, w),
+            where the base, if there is one, is the first stage. What is masked in a stage must be masked in all later
+            stages.
         temperature: 1 samples from the model's probabilities; 0 takes the most likely index each time.
         rng: random generator; unpredictable by default.
 
-    Returns:
-        (s, h, w), with the dtype of `planes`.
-
     Raises:
         ValueError: the mask does not fit the planes, or the temperature is negative.
-        vqcodec.errors.ModelError: no position is known, and the model has no context model.
+        vqcodec.errors.ModelError: no position is known, and the model has neither base nor context model.
     """
-    mask = np.broadcast_to(mask, planes.shape)
+    mask = np.broadcast_to(mask, (planes.stages, *planes.grid))
     if mask.dtype != bool or (mask[:-1] & ~mask[1:]).any():
         raise ValueError("a mask is of type bool, and what is masked in a stage is masked in all later ones")
     if temperature < 0:
@@ -80,25 +61,28 @@ def complete(
 
 
 def sample(
-    prior: Prior,
-    rows: int,
-    columns: int,
-    temperature: float = 1.0,
-    rng: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Sample index planes (S, rows, columns) uint16 of a picture from the model.
+    prior: Prior, start: Planes, temperature: float = 1.0, rng: np.random.Generator | None = None
+) -> Planes:
+    """Draw all layers of a picture from the model.
 
     Args:
         prior: of a model with a context model, `Codec.prior`.
-        rows, columns: size in latent positions.
+        start: base and rate of the picture; its layers do not matter. `Planes.empty` makes one for models without a
+            base.
         temperature, rng: see `complete`.
 
     Raises:
         ValueError: the temperature is negative.
         vqcodec.errors.ModelError: the model has no context model.
     """
-    planes = np.zeros((len(prior.codebooks), rows, columns), np.uint16)
-    return complete(prior, planes, np.ones(planes.shape, bool), temperature, rng)
+    if prior.context is None:
+        raise _nothing_to_draw_from()
+    scales = [layer.scale for layer in prior.layers]
+    planes = Planes.empty(start.grid, scales, start.base is not None, start.rate)
+    planes.base, planes.steps = start.base, start.steps
+    mask = np.ones((planes.stages, *planes.grid), bool)
+    mask[: planes.base is not None] = False
+    return complete(prior, planes, mask, temperature, rng)
 
 
 def surrounded(hole: Box, grid: Box) -> Box:
@@ -108,127 +92,100 @@ def surrounded(hole: Box, grid: Box) -> Box:
 
 @torch.inference_mode()
 def fill(
-    prior: Prior,
-    planes: np.ndarray,
-    area: Box,
-    mask: np.ndarray,
-    temperature: float,
-    rng: np.random.Generator,
+    prior: Prior, planes: Planes, area: Box, mask: np.ndarray, temperature: float, rng: np.random.Generator
 ) -> None:
-    """Fill the masked positions of an area of index planes, in place.
+    """Fill the masked positions of an area of planes, in place.
 
     Args:
         prior: of the model.
-        planes: (s, H, W) integers.
-        area: box of latent positions that holds the hole and its surroundings.
-        mask: (s, h, w) bool, of the size of `area`.
+        planes: of a picture.
+        area: box of positions that holds the hole and its surroundings.
+        mask: (stages, h, w) bool, of the size of `area`.
         temperature, rng: see `complete`.
 
     Raises:
-        vqcodec.errors.ModelError: no position is known, and the model has no context model.
+        vqcodec.errors.ModelError: no position is known, and the model has neither base nor context model.
     """
-    part = area.of(planes).astype(np.int64)
-    lost = mask[0].any()
-    surroundings = Surroundings(prior.codebooks, part, mask) if lost and not mask[-1].all() else None
-    if prior.context:
-        if surroundings:
-            surroundings.continue_stage(0)
-        shift = (area.top + area.left) % 2
-        _draw(prior.context, part, mask, surroundings, shift, temperature, rng)
-    elif lost and not surroundings:
-        raise ModelError("the model has no context model to draw from (`vqcodec train-context` makes one)")
+    part = planes.part(area)
+    if part.base is not None and part.steps is not None:
+        _continue_base(part.base, part.steps, mask[0])
+        mask = mask[1:]
+    masks = [
+        hole.repeat(part.scale(layer), 0).repeat(part.scale(layer), 1) for layer, hole in enumerate(mask)
+    ]
+    if prior.context is not None:
+        _draw(prior.context, part, masks, temperature, rng)
+        return
+    for plane, hole in zip(part.layers, masks, strict=True):
+        plane[hole] = 0
+    if part.base is None and mask[0].any():
+        if mask[0].all():
+            raise _nothing_to_draw_from()
+        part.layers[0][masks[0]] = nearest(prior.codebooks[0], part.layers[0], masks[0])
+
+
+def _nothing_to_draw_from() -> ModelError:
+    return ModelError("the model has no context model to draw from (`vqcodec train-context` makes one)")
+
+
+def _continue_base(base: np.ndarray, steps: np.ndarray, hole: np.ndarray) -> None:
+    """Continue a base (3, h, w) with steps (h, w) smoothly into a hole (h, w), in place; grey if nothing is known."""
+    if not hole.any():
+        return
+    factors = np.array([1, CHROMA, CHROMA])[:, None, None]
+    levels = (base * factors * steps).astype(np.float32)
+    if hole.all():
+        levels[:] = np.array([128, 0, 0])[:, None, None]
     else:
-        # Where some stages are known, the others add nothing: index 0.
-        part[mask] = 0
-        if surroundings:
-            for stage in range(len(part)):
-                surroundings.continue_stage(stage)
-    area.of(planes)[mask] = part[mask]
+        levels = continued(torch.from_numpy(levels).permute(1, 2, 0), torch.from_numpy(~hole))
+        levels = levels.permute(2, 0, 1).numpy()
+    base[:, hole] = np.rint(levels / (factors * steps))[:, hole]
 
 
 def _draw(
     model: ContextModel,
-    planes: np.ndarray,
-    mask: np.ndarray,
-    surroundings: Surroundings | None,
-    shift: int,
+    part: Planes,
+    masks: list[np.ndarray],
     temperature: float,
     rng: np.random.Generator,
 ) -> None:
-    """Draw the masked indices from the context model, stage by stage, in place.
+    """Draw the masked indices of all layers from the context model, in place.
 
     Args:
         model: the context model.
-        planes: (s, h, w) int64. With surroundings, the first stage holds a starting point.
-        mask: bool, same shape.
-        surroundings: continuation of the known positions; `None` if there is none.
-        shift: 1 if the top left position belongs to the second pass, else 0.
+        part: planes, with a complete base if the model has one.
+        masks: of each layer, bool of its shape.
         temperature, rng: see `complete`.
     """
-    rows, columns = planes.shape[1:]
-    parity = (np.add.outer(np.arange(rows), np.arange(columns)) + shift) % 2
-    # A border of zeros surrounds everything: outside, nothing is known.
-    before = torch.zeros(rows + 2 * _BORDER, columns + 2 * _BORDER, model.channels, dtype=torch.int16)
-    for stage, (plane, hole) in enumerate(zip(planes, mask, strict=True)):
-        added = model.embedding[stage]
-        embedding = added if stage else model.first_embedding
-        around = AROUND[-1] if stage else AROUND_FIRST[-1]
-        current = before.new_zeros(*before.shape[:2], embedding.shape[1], dtype=torch.int8)
-        inside = current[_BORDER:-_BORDER, _BORDER:-_BORDER]
-        inside[:] = embedding[torch.from_numpy(plane)]
-        guide = surroundings if stage == 0 and temperature else None
-        begun = stage == 0 and surroundings
-        rounds = 1 if stage else ROUNDS_INSIDE if surroundings else ROUNDS_FROM_NOTHING
-        if not begun:
-            inside[torch.from_numpy(hole.copy())] = 0
-        known_before = before.clamp(-ACTIVATION_MAX, ACTIVATION_MAX).to(torch.int8)
-        passes = [torch.from_numpy(np.argwhere(hole & (parity == which))) for which in (0, 1)]
-        # Positions of one pass do not depend on each other, so they can be drawn in parts.
-        parts = [(which, part.T) for which, all_of_it in enumerate(passes) for part in all_of_it.split(BLOCK)]
-        for number in range(rounds):
-            for which, (down, over) in parts:
-                base = _beside(known_before, down, over, NEIGHBOURHOOD)
-                known = _beside(current, down, over, around) if begun or number or which else None
-                drawn = _draw_indices(model, stage, base, known, CANDIDATES if guide else 1, temperature, rng)
-                taken = _choose(guide.chances(down, over, drawn), 1.0, rng)[:, None] if guide else [[0]]
-                drawn = np.take_along_axis(drawn, np.broadcast_to(taken, (len(drawn), 1)), 1)[:, 0]
-                plane[down.numpy(), over.numpy()] = drawn
-                inside[down, over] = embedding[torch.from_numpy(drawn)]
-        before[_BORDER:-_BORDER, _BORDER:-_BORDER] += added[torch.from_numpy(plane)]
-
-
-def _beside(maps: Tensor, down: Tensor, over: Tensor, offsets: Sequence[tuple[int, int]]) -> Tensor:
-    """Gather bordered maps (h, w, E) at offsets from n positions, side by side: (n, len(offsets) * E)."""
-    return torch.cat([maps[down + _BORDER + y, over + _BORDER + x] for y, x in offsets], 1)
-
-
-def _draw_indices(
-    model: ContextModel,
-    stage: int,
-    before: Tensor,
-    known: Tensor | None,
-    count: int,
-    temperature: float,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Draw indices (n, count) at n positions from the context model.
-
-    Args:
-        model: the context model.
-        stage: number of the stage, from 0.
-        before: (n, 9E) embeddings of the earlier stages, in the 3x3 neighbourhood.
-        known: embeddings of this stage where its last pass looks, side by side; `None` to ignore them.
-        count: number of draws at each position.
-        temperature, rng: see `complete`.
-    """
-    which = 0 if known is None else model.last_pass(stage)
-    total = model.of_own_stage(stage, which, known)
-    total = model.of_stages_before(stage, before) + total if stage else total.expand(len(before), -1).clone()
-    hidden = model.hidden(stage, total).repeat_interleave(count, 0)
-    groups = _choose(model.group_frequencies(stage, hidden), temperature, rng)
-    frequencies = model.member_frequencies(stage, hidden, torch.from_numpy(groups))
-    members = _choose(frequencies, temperature, rng)
-    return (groups * model.members + members).reshape(-1, count)
+    base = steps = None
+    if part.base is not None and part.steps is not None:
+        base, steps = part.base[None], part.steps[None]
+    state = model.start(1, *part.grid, part.rate, base, steps)
+    for layer, (plane, hole) in enumerate(zip(part.layers, masks, strict=True)):
+        members, ends = model.members[layer], model.layers[layer].ends
+        known, lost = plane.reshape(-1).astype(np.int64), hole.reshape(-1)
+        state.begin(layer)
+        for _ in range(state.passes()):
+            positions, _ = state.next_pass()
+            if not len(positions):
+                continue
+            unknown, indices = lost[positions], known[positions]
+            first = 1 + indices // members
+            if ends:
+                first[indices == 0] = 0
+            tables = state.group_frequencies()
+            if not ends:
+                # No index has this symbol.
+                tables[:, 0] = 0
+            first[unknown] = _choose(tables[unknown], temperature, rng)
+            tables = state.member_frequencies(first)
+            drawn = np.zeros_like(first)
+            drawn[first != 0] = _choose(tables, temperature, rng)
+            drawn = np.where(first, (first - 1) * members + drawn, 0)
+            state.update(np.where(unknown, drawn, indices))
+        state.end()
+        # Where a position does not go on, index 0 is all that there can be.
+        plane[hole] = state.plane.numpy().reshape(plane.shape)[hole]
 
 
 def _choose(frequencies: np.ndarray, temperature: float, rng: np.random.Generator) -> np.ndarray:

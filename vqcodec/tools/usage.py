@@ -6,46 +6,47 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from vqcodec.codec import Codec
+from vqcodec.entropy.coders import going_on
 from vqcodec.errors import ImageError
 from vqcodec.image.picture import read
-from vqcodec.model.quantizer import rate_context
+from vqcodec.model.config import Layer
+from vqcodec.planes import Planes
 
 
-def count_usage(codec: Codec, photographs: Sequence[Path], lmbda: float = 0.0) -> np.ndarray:
-    """Count how often each codeword is chosen on photographs, per stage and rate context.
+def count_usage(codec: Codec, photographs: Sequence[Path], quality: float) -> list[np.ndarray]:
+    """Count how often each codeword is chosen on photographs.
 
     Args:
         codec: codec of the model.
         photographs: paths of picture files.
-        lmbda: squared latent units per bit; 0 chooses the nearest codewords.
+        quality: 0..100.
 
     Returns:
-        (S, 2, K) int64.
+        of each layer, (K,) int64.
 
     Raises:
         ImageError: a file cannot be read; the message names it.
     """
-    config = codec.config
-    counts = np.zeros((config.stages, 2, config.codebook_size), np.int64)
+    layers = codec.config.layers
+    counts = [np.zeros(layer.codebook_size, np.int64) for layer in layers]
     for path in tqdm(photographs, desc="counting indices", unit="picture", disable=None):
         try:
-            pixels = read(path).pixels
+            picture = read(path)
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
-        planes = codec.transform.quantize(codec.transform.latents(pixels), lmbda)
-        counts[: len(planes)] += count_planes(planes, config.codebook_size)
+        for total, found in zip(counts, count_planes(codec.encode(picture, quality), layers), strict=False):
+            total += found
     return counts
 
 
-def count_planes(planes: np.ndarray, codebook_size: int) -> np.ndarray:
-    """Count each codeword in index planes (s, h, w), per stage and rate context: (s, 2, K) int64."""
-    columns = list(torch.from_numpy(planes.astype(np.int64)).flatten(1))
-    counts = np.empty((len(columns), 2, codebook_size), np.int64)
-    for stage, column in enumerate(columns):
-        flat = rate_context(columns[:stage], len(column)) * codebook_size + column
-        counts[stage] = np.bincount(flat.numpy(), minlength=2 * codebook_size).reshape(2, -1)
-    return counts
+def count_planes(planes: Planes, layers: Sequence[Layer]) -> list[np.ndarray]:
+    """Count each codeword at coded positions: of each layer of planes, (K,) int64."""
+    return [
+        np.bincount(
+            plane[going_on(layers, planes.layers[:number], plane.shape)], minlength=layer.codebook_size
+        )
+        for number, (plane, layer) in enumerate(zip(planes.layers, layers, strict=False))
+    ]

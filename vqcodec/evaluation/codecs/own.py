@@ -21,7 +21,7 @@ class VQCodec(BenchCodec):
     """
 
     name = "vqcodec"
-    qualities = (0, 10, 20, 35, 55, 80)
+    qualities = (0, 15, 30, 45, 60, 80, 100)
     fine_qualities = range(0, 101)
 
     def __init__(self, model: str | None = None, faithful: bool = False) -> None:

@@ -12,7 +12,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import ImageError
 from vqcodec.image.find import pictures_below
 from vqcodec.image.picture import Picture, read
-from vqcodec.rate import DEFAULT_QUALITY, lmbda_of
+from vqcodec.rate import DEFAULT_QUALITY
 from vqcodec.tools.atlas.page import codebook_page
 from vqcodec.tools.atlas.picture import dissect
 from vqcodec.tools.atlas.stages import examine
@@ -57,7 +57,7 @@ def codebook_command(
     """Show the codebooks of a model: what codewords look like, how often they are used, which are alike."""
     codec = Codec.load(model)
     photographs = pictures_below(data) if data else []
-    counts = count_usage(codec, photographs, lmbda_of(quality)) if data else None
+    counts = count_usage(codec, photographs, quality) if data else None
     dissected = [dissect(codec, path.name, _read(path), quality) for path in pictures]
     name = find_model(model).stem
     page = codebook_page(codec, name, examine(codec, counts), dissected, len(photographs), quality)

@@ -52,15 +52,14 @@ def codebook_page(
         )
     facts = {
         "model": f"{name}, id {codec.model_id.hex()}, family {codec.model.family}",
-        "codebooks": f"{config.stages} of {config.codebook_size} codewords with {config.latent_dim} channels",
-        "one index": f"stands for {config.downsampling}x{config.downsampling} pixels",
+        "codebooks": f"{len(config.layers)}, {sum(layer.codebook_size for layer in config.layers)} codewords in all",
         "usage": counted,
     }
     body = [f"<h1>{escape(title)}</h1>", _facts(facts), _overview(stages)]
     body += [_picture(picture, codec) for picture in pictures]
     body.append("<h2>Codewords</h2>")
     body.append(
-        "<p>Each patch is a block of one codeword, rendered on the average of what the earlier stages hold. "
+        "<p>Each patch is a block of one codeword, rendered over a grey base where the model has one. "
         "Select a patch to see what it costs and which codewords are nearest to it.</p>"
     )
     body += [_stage(stage, codec) for stage in stages]
@@ -74,7 +73,16 @@ def codebook_page(
 
 
 def _overview(stages: Sequence[Stage]) -> str:
-    header = ["stage", "used", "dead", "entropy (bits)", "most used", "cheapest (bits)", "dearest (bits)"]
+    header = [
+        "layer",
+        "pixels",
+        "used",
+        "dead",
+        "entropy (bits)",
+        "most used",
+        "cheapest (bits)",
+        "dearest (bits)",
+    ]
     header += ["distance to the nearest", "contrast"]
     rows = []
     for stage in stages:
@@ -85,10 +93,19 @@ def _overview(stages: Sequence[Stage]) -> str:
             usage = [str(len(stage.counts) - dead), str(dead)]
             usage += [f"{usage_entropy(stage.counts):.2f}", f"{largest:.1%}"]
         bits = [f"{stage.bits.min():.2f}", f"{stage.bits.max():.2f}"]
-        rows.append([str(stage.number), *usage, *bits, number(stage.spacing), f"×{stage.gain:.1f}"])
+        rows.append(
+            [
+                str(stage.number),
+                f"{stage.side}x{stage.side}",
+                *usage,
+                *bits,
+                number(stage.spacing),
+                f"×{stage.gain:.1f}",
+            ]
+        )
     note = (
-        "<p>Bits are the estimates that the encoder chooses codewords by, where the stage before has added "
-        "something. The distance is the median over the codewords, root mean square per channel. Patches are "
+        "<p>Bits are the estimates that the encoder chooses codewords by. The distance is the median over the "
+        "codewords, root mean square per channel. Patches are "
         "shown with the contrast of the last column.</p>"
     )
     return table(header, rows) + note
@@ -112,10 +129,10 @@ def _stage(stage: Stage, codec: Codec) -> str:
     caption = f"{len(stage.shown)} of {total} codewords, " if len(stage.shown) < total else ""
     parts = [
         f'<section class="codebook" id="stage-{stage.number}">',
-        f"<h3>Stage {stage.number}</h3>",
+        f"<h3>Layer {stage.number}</h3>",
         f'<p class="faint">{caption}{order}</p>',
         '<div class="both"><div class="atlas" tabindex="0">',
-        f'<img alt="codewords of stage {stage.number}" src="{data_uri(_sheet(stage), lossless=False)}">',
+        f'<img alt="codewords of layer {stage.number}" src="{data_uri(_sheet(stage), lossless=False)}">',
         '<div class="mark"></div></div><div class="detail"></div></div>',
         _usage(stage),
         f'<script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>',
@@ -163,22 +180,30 @@ def _usage(stage: Stage) -> str:
 def _picture(picture: Dissection, codec: Codec) -> str:
     height, width = picture.pixels.shape[:2]
     shape = (height, width)
-    total = picture.bits.sum(0)
-    header = ["stage", "bits", "of all", "per index", "nothing to add"]
+    total = _in_grid(picture)
+    bits_of_all = picture.base_bits + sum(float(bits.sum()) for bits in picture.bits)
+    header = ["layer", "bits", "of all", "per index", "nothing to add"]
     rows, figures = [], []
+    partial = list(picture.partial)
+    if codec.config.has_base:
+        rows.append(
+            ["base", f"{picture.base_bits:.0f}", f"{picture.base_bits / max(bits_of_all, 1e-9):.1%}", "", ""]
+        )
+        figures.append(_figure(partial.pop(0), shape, "the base alone"))
     # Clip at a quantile: a few very rare indices would leave the rest of the maps dark.
-    heavy = float(np.quantile(picture.bits, 0.99))
-    for stage, (plane, bits) in enumerate(zip(picture.planes, picture.bits, strict=True)):
-        idle = _adds_nothing(codec, stage)[plane]
-        share = bits.sum() / max(total.sum(), 1e-9)
-        nothing = f"{idle.mean():.1%}" if stage else ""
-        rows.append([str(stage + 1), f"{bits.sum():.0f}", f"{share:.1%}", f"{bits.mean():.2f}", nothing])
+    heavy = max((float(np.quantile(bits, 0.99)) for bits in picture.bits), default=0.0)
+    for layer, (plane, bits) in enumerate(zip(picture.planes.layers, picture.bits, strict=True)):
+        idle = _adds_nothing(codec, layer)[plane]
+        share = bits.sum() / max(bits_of_all, 1e-9)
+        rows.append(
+            [str(layer + 1), f"{bits.sum():.0f}", f"{share:.1%}", f"{bits.mean():.2f}", f"{idle.mean():.1%}"]
+        )
         figures += [
-            _figure(_coloured(plane, idle), shape, f"indices of stage {stage + 1}", "map"),
+            _figure(_coloured(plane, idle), shape, f"indices of layer {layer + 1}", "map"),
             _figure(
-                _heat(bits, heavy), shape, f"bits of stage {stage + 1}, 0 to {heavy:.1f} and more", "map"
+                _heat(bits, heavy), shape, f"bits of layer {layer + 1}, 0 to {heavy:.1f} and more", "map"
             ),
-            _figure(picture.partial[stage], shape, f"after stage {stage + 1}"),
+            _figure(partial[layer], shape, f"after layer {layer + 1}"),
         ]
     bpp = 8 * picture.size / (width * height)
     most = float(total.max())
@@ -207,9 +232,19 @@ def _picture(picture: Dissection, codec: Codec) -> str:
     )
 
 
-def _adds_nothing(codec: Codec, stage: int) -> np.ndarray:
+def _in_grid(picture: Dissection) -> np.ndarray:
+    """Bits of all layers at each position of the grid, (h, w) float32."""
+    rows, columns = picture.planes.grid
+    total = np.zeros((rows, columns), np.float32)
+    for layer, bits in enumerate(picture.bits):
+        scale = picture.planes.scale(layer)
+        total += bits.reshape(rows, scale, columns, scale).sum((1, 3))
+    return total
+
+
+def _adds_nothing(codec: Codec, layer: int) -> np.ndarray:
     """Return which codewords (K,) are zero vectors."""
-    return (codec.model.quantizer.codebooks[stage] == 0).all(1).cpu().numpy()
+    return (codec.prior.codebooks[layer] == 0).all(1).cpu().numpy()
 
 
 def _figure(pixels: np.ndarray, shape: tuple[int, int], caption: str, kind: str = "") -> str:

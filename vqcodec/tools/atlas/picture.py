@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vqcodec.codec import Codec
 from vqcodec.image.picture import Picture
-from vqcodec.rate import lmbda_of
+from vqcodec.planes import Planes
 
 
 @dataclass
@@ -20,17 +20,19 @@ class Dissection:
         quality: quality that it was compressed at, 0..100.
         size: size of the file, in bytes.
         pixels: (H, W, 3) uint8.
-        planes: (s, h, w) indices of the stages in the file.
-        bits: (s, h, w) float32, rate of each index.
-        partial: s pictures (H, W, 3) uint8, one after each stage.
+        planes: base and indices in the file.
+        bits: of each layer in the file, rate of each index, float32.
+        base_bits: rate of the base.
+        partial: pictures (H, W, 3) uint8, one with the base alone if there is one, then one after each layer.
     """
 
     name: str
     quality: float
     size: int
     pixels: np.ndarray
-    planes: np.ndarray
-    bits: np.ndarray
+    planes: Planes
+    bits: list[np.ndarray]
+    base_bits: float
     partial: list[np.ndarray]
 
 
@@ -47,7 +49,16 @@ def dissect(codec: Codec, name: str, picture: Picture, quality: float) -> Dissec
         ValueError: quality is outside 0..100.
     """
     height, width = picture.pixels.shape[:2]
-    planes = codec.transform.quantize(codec.transform.latents(picture.pixels), lmbda_of(quality))
+    planes = codec.encode(picture, quality)
     size = len(codec.pack(planes, (width, height), grey=picture.grey))
-    partial = [codec.transform.render(planes[: count + 1])[:height, :width] for count in range(len(planes))]
-    return Dissection(name, quality, size, picture.pixels, planes, codec.packing.bits(planes), partial)
+    first = 0 if codec.config.has_base else 1
+    partial = [
+        codec.transform.render(replace(planes, layers=planes.layers[:count]))[:height, :width]
+        for count in range(first, len(planes.layers) + 1)
+    ]
+    base_bits = 0.0
+    if codec.packing.base is not None and planes.base is not None and planes.steps is not None:
+        base_bits = float(codec.packing.base.bits(planes.base, int(planes.steps.max())).sum())
+    return Dissection(
+        name, quality, size, picture.pixels, planes, codec.packing.bits(planes), base_bits, partial
+    )

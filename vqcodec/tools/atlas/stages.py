@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor
 
 from vqcodec.codec import Codec
-from vqcodec.edit import render_latents
+from vqcodec.model import VQGAN
+from vqcodec.model.config import Layer
+from vqcodec.planes import RATES, Planes
 
 # A codebook may have 65536 codewords; showing more than this many does not help.
 MOST_SHOWN = 1024
@@ -25,18 +28,20 @@ class Stage:
     """One codebook.
 
     Attributes:
-        number: 1 for the first stage.
+        number: of the layer, 1 for the first.
+        side: pixels along each side of the square that one position covers.
         counts: (K,) how often each codeword was chosen on photographs, or `None`.
         bits: (K,) rate of each codeword, as the encoder estimates it.
         shown: (n,) the codewords shown, most used first (or cheapest first, without counts).
-        patches: (n, 2f, 2f, 3) uint8, what they look like where the earlier stages are average; f is the
-            downsampling.
+        patches: (n, 2f, 2f, 3) uint8, what they look like over a grey base, or, without a base, on the average of
+            what the earlier stages hold; f is the side.
         gain: factor by which the differences of the patches from the average are enlarged.
         neighbours: (n, m) the nearest codewords of each.
         spacing: root mean square distance per channel to the nearest neighbour, median over `shown`.
     """
 
     number: int
+    side: int
     counts: np.ndarray | None
     bits: np.ndarray
     shown: np.ndarray
@@ -52,29 +57,32 @@ class Stage:
 
 
 @torch.inference_mode()
-def examine(codec: Codec, counts: np.ndarray | None = None) -> list[Stage]:
+def examine(codec: Codec, counts: Sequence[np.ndarray] | None = None) -> list[Stage]:
     """Examine all codebooks of a model.
 
     Args:
         codec: codec of the model.
-        counts: (S, 2, K) from `vqcodec.tools.usage.count_usage`, or `None`.
+        counts: what `vqcodec.tools.usage.count_usage` returned, or `None`.
     """
-    quantizer = codec.model.quantizer
-    ground = torch.zeros(codec.config.latent_dim, device=codec.transform.device)
+    model, device = codec.model, codec.transform.device
     stages = []
-    for number, codebook in enumerate(quantizer.codebooks):
-        bits = quantizer.bits[number, 0].cpu().numpy()
-        chosen = None if counts is None else counts[number].sum(0)
+    for number, layer in enumerate(codec.config.layers):
+        if isinstance(model, VQGAN):
+            quantizer = model.quantizers[layer.band]
+            codebook = quantizer.codebooks[layer.stage]
+            bits = quantizer.codeword_bits[layer.stage].cpu().numpy()
+            side = model.config.bands[layer.band].downsampling
+        else:
+            codebook, bits = model.quantizer.codebooks[0], model.quantizer.bits[0].cpu().numpy()
+            side = codec.config.downsampling
+        chosen = None if counts is None else counts[number]
         order = np.lexsort((bits,) if chosen is None else (bits, -chosen))
         shown = order[:MOST_SHOWN]
-        own = torch.from_numpy(shown.copy()).to(codec.transform.device)
+        own = torch.from_numpy(shown.copy()).to(device)
         neighbours, distances = _nearest(own, codebook)
         spacing = float((distances.median() / codebook.shape[1]).sqrt())
-        patches, gain = _stretched(_render(codec, codebook[own], ground, number + 1), number > 0)
-        stages.append(Stage(number + 1, chosen, bits, shown, patches, gain, neighbours, spacing))
-        share = np.exp2(-bits) if chosen is None or not chosen.any() else chosen
-        weights = torch.from_numpy((share / share.sum()).astype(np.float32)).to(codec.transform.device)
-        ground = ground + weights @ codebook
+        patches, gain = _stretched(_render(codec, layer, codebook, own, side), codec.config.has_base)
+        stages.append(Stage(number + 1, side, chosen, bits, shown, patches, gain, neighbours, spacing))
     return stages
 
 
@@ -96,20 +104,30 @@ def _nearest(own: Tensor, codebook: Tensor) -> tuple[np.ndarray, Tensor]:
     return torch.cat(indices).cpu().numpy(), torch.cat(distances)
 
 
-def _render(codec: Codec, words: Tensor, ground: Tensor, stages: int) -> Tensor:
-    """Render a block of each codeword on the ground and return its middle: (n, 2f, 2f, 3), about [-1, 1]."""
-    step = codec.config.downsampling
-    columns = int(len(words) ** 0.5)
-    rows = -(-len(words) // columns)
-    cells = words.new_zeros(rows * columns, words.shape[1])
-    cells[: len(words)] = words
-    latents = words.new_zeros(rows, _PITCH, columns, _PITCH, words.shape[1])
-    latents[:, 1 : 1 + _BLOCK, :, 1 : 1 + _BLOCK] = cells.view(rows, 1, columns, 1, -1)
-    latents = (latents + ground).flatten(2, 3).flatten(0, 1)
-    picture = render_latents(codec, latents, stages)
-    patches = picture.view(rows, _PITCH * step, columns, _PITCH * step, 3).transpose(1, 2).flatten(0, 1)
-    start = (_PITCH - 2) * step // 2
-    return patches[: len(words), start : start + 2 * step, start : start + 2 * step]
+def _render(codec: Codec, layer: Layer, codebook: Tensor, own: Tensor, side: int) -> Tensor:
+    """Render a block of each codeword `own` (n,) and return its middle: (n, 2f, 2f, 3), about [-1, 1]."""
+    model, step = codec.model, codec.config.downsampling
+    columns = int(len(own) ** 0.5)
+    rows = -(-len(own) // columns)
+    # Blocks begin at positions of the grid.
+    pitch = _PITCH + _PITCH % layer.scale
+    cells = codebook.new_zeros(rows * columns, codebook.shape[1])
+    cells[: len(own)] = codebook[own]
+    block = codebook.new_zeros(rows, pitch, columns, pitch, codebook.shape[1])
+    block[:, 1 : 1 + _BLOCK, :, 1 : 1 + _BLOCK] = cells.view(rows, 1, columns, 1, -1)
+    latents = block.flatten(2, 3).flatten(0, 1)
+    grid = latents.shape[0] // layer.scale, latents.shape[1] // layer.scale
+    planes = Planes.empty(grid, [] if codec.config.has_base else [1], codec.config.has_base, RATES // 2)
+    maps = {step: latents}
+    if isinstance(model, VQGAN):
+        others = codec.transform.dequantize(planes)
+        start = sum(band.dim for band in model.config.bands[: layer.band] if band.downsampling == side)
+        others[side][..., start : start + codebook.shape[1]] = latents
+        maps = others
+    picture = codec.transform.render_latents(maps, planes)
+    patches = picture.view(rows, pitch * side, columns, pitch * side, 3).transpose(1, 2).flatten(0, 1)
+    first = side + _BLOCK * side // 2 - side
+    return patches[: len(own), first : first + 2 * side, first : first + 2 * side]
 
 
 def _stretched(patches: Tensor, stretch: bool) -> tuple[np.ndarray, float]:

@@ -46,13 +46,14 @@ def import_taming_command(checkpoint: Path, config: Path, output: Path, calibrat
     """
     model = convert(checkpoint, config)
     shape = model.config
-    tables = frequencies(np.ones((1, 2, shape.codebook_size)))
+    tables = [frequencies(np.ones(shape.codebook_size))]
     try:
         model_id = save_model(output, model, tables)
         if calibrate:
-            counts = count_usage(Codec.load(output), pictures_below(calibrate))
-            tables = frequencies(counts + _PRIOR)
-            model.quantizer.bits.copy_(16 - torch.from_numpy(tables.astype(np.float32)).log2())
+            # All codewords cost the same so far, so every quality takes the nearest ones.
+            (counts,) = count_usage(Codec.load(output), pictures_below(calibrate), 100)
+            tables = [frequencies(counts + _PRIOR)]
+            model.quantizer.bits[0] = 16 - torch.from_numpy(tables[0].astype(np.float32)).log2()
             model_id = save_model(output, model, tables)
     except (OSError, SafetensorError) as error:
         raise WriteError(f"{output}: {error}") from error

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 from torch import Tensor
 
-from bitstream.header import CODEBOOK_SIZES, DOWNSAMPLE_LOG2
+from bitstream.header import DOWNSAMPLE_LOG2
 from vqcodec.errors import ModelError
 from vqcodec.extras import missing
 from vqcodec.model import TamingConfig, TamingVQGAN
@@ -20,8 +20,10 @@ from vqcodec.weights import SkipInitialisation
 MOST_BYTES = 1 << 20
 # Published configurations are nested about 6 levels deep. PyYAML's time grows with the square of the depth.
 _DEEPEST = 32
-# Larger widths and counts are not those of a picture codec; the file format has no larger codebook.
+# Larger widths and counts are not those of a picture codec.
 _LARGEST = 1 << 16
+# Codewords that an index of 16 bits can name.
+CODEBOOK_SIZES = range(2, _LARGEST + 1)
 
 
 def convert(checkpoint: Path, config: Path) -> TamingVQGAN:
@@ -97,7 +99,7 @@ def read_config(path: Path) -> TamingConfig:
                 f"ch_mult of {len(multipliers)} levels: the file format has no such downsampling"
             )
         if codewords not in CODEBOOK_SIZES:
-            raise ValueError(f"n_embed is {codewords}: the file format has no such codebook size")
+            raise ValueError(f"n_embed is {codewords}: an index names 2 to 65536 codewords")
         attention = _integers(network, "attn_resolutions")
         return TamingConfig(
             channels=_integer(network, "ch"),
