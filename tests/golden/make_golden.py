@@ -25,7 +25,11 @@ def main() -> None:
     for name, quality in QUALITIES.items():
         data = codec.compress(Image.open(HERE.parent / "data" / f"{name}.jpg"), quality=quality)
         (out / f"{name}.vqc").write_bytes(data)
-        np.savez_compressed(out / f"{name}.npz", planes=codec.unpack(data))
+        planes = codec.unpack(data)
+        layers = {f"layer{number}": plane for number, plane in enumerate(planes.layers)}
+        np.savez_compressed(
+            out / f"{name}.npz", rate=planes.rate, base=planes.base, steps=planes.steps, **layers
+        )
 
 
 if __name__ == "__main__":
