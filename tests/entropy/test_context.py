@@ -9,15 +9,17 @@ import pytest
 import torch
 from PIL import Image
 
-import bitstream
-from bitstream import Header
+from tests.entropy.models import LAYERS, SINGLE, random_planes, random_weights
 from vqcodec.codec import Codec, default_codec
-from vqcodec.entropy.coders import ContextCoder
 from vqcodec.entropy.context import ContextModel, exp_table
-from vqcodec.entropy.weights import EIGHT_BIT, ContextWeights, split
+from vqcodec.entropy.features import base_features
+from vqcodec.entropy.weights import EIGHT_BIT, split
+from vqcodec.geometry import Box
+from vqcodec.planes import Planes
 
 DATA = Path(__file__).parents[1] / "data"
-SHAPE = (11, 14)
+CROSS = [(-1, 0), (0, -1), (0, 1), (1, 0)]
+KNIGHT = [(-2, -1), (-2, 1), (-1, -2), (-1, 2), (1, -2), (1, 2), (2, -1), (2, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -25,40 +27,45 @@ def codec() -> Codec:
     return default_codec()
 
 
+@pytest.fixture(scope="module")
+def photograph(codec: Codec) -> Planes:
+    planes = codec.encode(Image.open(DATA / "temple.jpg"), quality=70)
+    return planes.part(Box(3, 2, 14, 10)).copy()
+
+
 def model_of(codec: Codec) -> ContextModel:
-    assert isinstance(codec.packing.coder, ContextCoder)
-    return codec.packing.coder.model
+    assert codec.packing.context is not None
+    return codec.packing.context
 
 
-def planes_of(kind: str, codec: Codec, count: int = 2) -> np.ndarray:
-    stages, size = codec.config.stages, codec.config.codebook_size
-    if kind == "photograph":
-        planes = codec.encode(Image.open(DATA / "temple.jpg"), quality=70)
-        parts = [planes[:, top : top + SHAPE[0], 3 : 3 + SHAPE[1]] for top in range(count)]
-        return np.stack(parts)
-    if kind == "random":
-        return np.random.default_rng(1).integers(0, size, (count, stages, *SHAPE)).astype(np.uint16)
-    return np.full((count, stages, *SHAPE), {"zeros": 0, "last": size - 1}[kind], np.uint16)
-
-
-def walk(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
+def walk(model: ContextModel, tiles: list[Planes]) -> list[np.ndarray]:
     """All frequencies, in the order in which a coder asks for them."""
     tables = []
-    count, stages, rows, columns = planes.shape
-    state = model.start(count, rows, columns)
-    for stage in range(stages):
-        for positions in state.passes:
-            symbols = planes[:, stage].reshape(count, -1)[:, positions.numpy()].reshape(-1).astype(np.int64)
+    base = steps = None
+    if tiles[0].base is not None:
+        base = np.stack([tile.base for tile in tiles])
+        steps = np.array([tile.steps[0, 0] for tile in tiles])
+    state = model.start(len(tiles), *tiles[0].grid, tiles[0].rate, base, steps)
+    for layer in range(len(tiles[0].layers)):
+        flat = np.stack([tile.layers[layer] for tile in tiles]).reshape(-1).astype(np.int64)
+        state.begin(layer)
+        for _ in range(state.passes()):
+            positions, _ = state.next_pass()
+            symbols, _ = model.symbols(layer, torch.from_numpy(flat[positions]))
             tables.append(state.group_frequencies())
-            tables.append(state.member_frequencies(symbols // model.members))
-            state.update(symbols)
+            tables.append(state.member_frequencies(symbols.numpy()))
+            state.update(flat[positions])
+        state.end()
     return tables
 
 
-def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
-    """The same, position by position in Python integers and int64 arrays, written from the description alone."""
-    weights = {name: tensor.numpy().astype(np.int64) for name, tensor in model.weights.tensors().items()}
+def reference(model: ContextModel, tile: Planes) -> list[np.ndarray]:
+    """The same of one tile, position by position in Python integers, written from the description alone."""
     exp = exp_table().numpy().astype(np.int64)
+    planes = [plane.astype(np.int64) for plane in tile.layers]
+    features = None
+    if tile.base is not None:
+        features = base_features(tile.base[None], tile.steps[:1, 0])[0].astype(np.int64)
 
     def activate(total):
         return np.clip((total + 32) >> 6, 0, 127)
@@ -72,59 +79,57 @@ def reference(model: ContextModel, planes: np.ndarray) -> list[np.ndarray]:
         return result
 
     tables = []
-    _, stages, rows, columns = planes.shape
-    planes = planes.astype(np.int64)
-    cross = [(-1, 0), (0, -1), (0, 1), (1, 0)]
-    knight = [(-2, -1), (-2, 1), (-1, -2), (-1, 2), (1, -2), (1, 2), (2, -1), (2, 1)]
-    for stage in range(stages):
-        own = stage == 0
-        prefix, row = ("first_", 0) if own else ("", stage - 1)
+    for number, layer in enumerate(model.layers[: len(planes)]):
+        weights = {
+            name: value.numpy().astype(np.int64) for name, value in model.weights.layers[number].items()
+        }
+        plane, own = planes[number], weights.get("own", weights["embedding"])
+        groups, members = split(layer.codebook_size)
+        rows, columns = plane.shape
+        stage_before = [n for n in range(number) if model.layers[n].band == layer.band]
 
-        def of(name, prefix=prefix, row=row):
-            return weights[prefix + name][row]
+        def summed(scale, y, x, number=number):
+            """Embeddings of the layers before on a grid, at one position."""
+            total = np.zeros(model.embedding[0].shape[1], np.int64)
+            for before in range(number):
+                there = planes[before]
+                if model.layers[before].scale == scale and 0 <= y < len(there) and 0 <= x < len(there[0]):
+                    total += model.embedding[before].numpy().astype(np.int64)[there[y, x]]
+            return np.clip(total, -127, 127)
 
-        if own:
-            twelve = cross + knight
-            around_in_pass = [[], turn(double(twelve)), double(twelve), turn(twelve), twelve]
-        else:
-            around_in_pass = [[], cross]
-        for which, offsets in enumerate(around_in_pass):
+        twelve = CROSS + KNIGHT
+        around = [[], CROSS] if number else [[], turn(double(twelve)), double(twelve), turn(twelve), twelve]
+        for which, offsets in enumerate(around):
             group_rows, member_rows = [], []
-            for tile in planes:
-                for y, x in np.argwhere(passes(rows, columns, len(around_in_pass)) == which):
-
-                    def at(plane, table, dy, dx, y=y, x=x):
-                        if not (0 <= y + dy < rows and 0 <= x + dx < columns):
-                            return np.zeros(table.shape[1], np.int64)
-                        return table[plane[y + dy, x + dx]]
-
-                    total = (weights["first_b1"] if own else of("b1"))[which].copy()
-                    around = []
-                    for dy in (-1, 0, 1):
-                        for dx in (-1, 0, 1):
-                            summed = np.zeros(weights["embedding"].shape[2], np.int64)
-                            for before in range(stage):
-                                summed += at(tile[before], weights["embedding"][before], dy, dx)
-                            around.append(np.clip(summed, -127, 127))
-                    if not own:
-                        total += of("w1") @ np.concatenate(around)
-                    if which:
-                        table = weights["first_embedding"][0] if own else weights["embedding"][stage]
-                        known = np.concatenate([at(tile[stage], table, *offset) for offset in offsets])
-                        if own:
-                            total += weights["first_v1"][which - 1] @ known
-                        else:
-                            total += of("v1") @ known
-                    hidden = activate(of("w2") @ activate(total) + of("b2"))
-                    group_rows.append(frequencies(of("wg") @ hidden + of("bg")))
-                    group = tile[stage, y, x] // model.members
-                    hidden = activate(of("w3") @ hidden + of("e3")[group])
-                    member_rows.append(frequencies(of("wm")[group] @ hidden + of("bm")[group]))
+            for y, x in np.argwhere(passes(rows, columns, len(around)) == which):
+                if stage_before and layer.ends and planes[stage_before[-1]][y, x] == 0:
+                    continue
+                total = weights["r1"][tile.rate >> 4] + weights["b1"][which]
+                if "w1" in weights:
+                    near = [summed(layer.scale, y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+                    total = total + weights["w1"] @ np.concatenate(near)
+                if "u1" in weights:
+                    down, over = 2 * (y % 2) - 1, 2 * (x % 2) - 1
+                    places = [(0, 0), (down, 0), (0, over), (down, over)]
+                    beside = [summed(1, y // 2 + dy, x // 2 + dx) for dy, dx in places]
+                    total = total + weights["u1"][2 * (y % 2) + x % 2] @ np.concatenate(beside)
+                if features is not None:
+                    total = total + weights["c1"] @ features[y // layer.scale, x // layer.scale]
+                if which:
+                    known = []
+                    for dy, dx in offsets:
+                        inside = 0 <= y + dy < rows and 0 <= x + dx < columns
+                        known.append(own[plane[y + dy, x + dx]] if inside else np.zeros_like(own[0]))
+                    total = total + weights["v1"][which - 1] @ np.concatenate(known)
+                hidden = activate(weights["w2"] @ activate(total) + weights["b2"])
+                group_rows.append(frequencies(weights["wg"] @ hidden + weights["bg"]))
+                index = plane[y, x]
+                if index or not layer.ends:
+                    hidden = activate(weights["w3"] @ hidden + weights["e3"][index // members])
+                    group = index // members
+                    member_rows.append(frequencies(weights["wm"][group] @ hidden + weights["bm"][group]))
             # A pass may have no positions at all.
-            tables += [
-                np.reshape(group_rows, (-1, model.groups)),
-                np.reshape(member_rows, (-1, model.members)),
-            ]
+            tables += [np.reshape(group_rows, (-1, groups + 1)), np.reshape(member_rows, (-1, members))]
     return tables
 
 
@@ -144,41 +149,28 @@ def turn(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(down - over, down + over) for down, over in offsets]
 
 
-@pytest.mark.parametrize("kind", ["photograph", "zeros", "last", "random"])
-def test_equals_plain_integer_arithmetic(codec, kind):
-    planes = planes_of(kind, codec)
-    for got, wanted in zip(walk(model_of(codec), planes), reference(model_of(codec), planes), strict=True):
-        np.testing.assert_array_equal(got, wanted)
+def assert_same(got: list[np.ndarray], wanted: list[np.ndarray]) -> None:
+    for left, right in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.parametrize("kind", ["photograph", "random"])
-def test_products_of_bytes_and_of_floats_are_the_same(codec, kind):
+def test_a_photograph_equals_plain_integer_arithmetic(codec, photograph):
+    assert_same(walk(model_of(codec), [photograph]), reference(model_of(codec), photograph))
+
+
+@pytest.mark.parametrize("grid", [(9, 10), (1, 7), (6, 1), (1, 1)])
+@pytest.mark.parametrize(("layers", "has_base"), [(LAYERS, True), (LAYERS, False), (SINGLE, False)])
+def test_equals_plain_integer_arithmetic(layers, has_base, grid):
+    model = ContextModel(random_weights(layers, has_base), layers)
+    tile = random_planes(layers, has_base, grid)
+    assert_same(walk(model, [tile]), reference(model, tile))
+
+
+def test_products_of_bytes_and_of_floats_are_the_same(codec, photograph):
     """Processors without instructions for products of bytes take floats."""
-    planes = planes_of(kind, codec)
-    floats = ContextModel(model_of(codec).weights)
+    floats = ContextModel(model_of(codec).weights, codec.config.layers)
     floats._bytes = None
-    for got, wanted in zip(walk(floats, planes), walk(model_of(codec), planes), strict=True):
-        np.testing.assert_array_equal(got, wanted)
-
-
-@pytest.mark.parametrize("shape", [(1, 14), (11, 1), (1, 1)])
-def test_equals_plain_integer_arithmetic_in_a_single_row_or_column(codec, shape):
-    planes = planes_of("random", codec, 1)[..., : shape[0], : shape[1]]
-    for got, wanted in zip(walk(model_of(codec), planes), reference(model_of(codec), planes), strict=True):
-        np.testing.assert_array_equal(got, wanted)
-
-
-@pytest.mark.parametrize("codewords", [24, 64])
-def test_codewords_in_groups_of_any_size(codewords):
-    model = ContextModel(random_weights(3, codewords))
-    planes = np.random.default_rng(2).integers(0, codewords, (2, 3, 13, 15)).astype(np.uint16)
-    for got, wanted in zip(walk(model, planes), reference(model, planes), strict=True):
-        np.testing.assert_array_equal(got, wanted)
-    coder = ContextCoder(model)
-    header = Header(240, 208, b"0000", 3, codewords)
-    data = bitstream.write(header, coder.write(planes[:1]))
-    readers = [bitstream.read(data).payload.tile(0)]
-    np.testing.assert_array_equal(coder.read(readers, [(13, 15)])[0], planes[0])
+    assert_same(walk(floats, [photograph]), walk(model_of(codec), [photograph]))
 
 
 def test_groups_are_few_and_equal():
@@ -196,89 +188,41 @@ def test_groups_are_few_and_equal():
         split(257)
 
 
-def random_weights(stages: int, codewords: int, channels: int = 4, hidden: int = 8) -> ContextWeights:
-    generator = torch.Generator().manual_seed(0)
-    groups, members = split(codewords)
-
-    def draw(limit: int, *shape: int) -> torch.Tensor:
-        return torch.randint(-limit, limit + 1, shape, generator=generator, dtype=torch.int32)
-
-    def rest(rows: int, hidden: int) -> dict[str, torch.Tensor]:
-        return {
-            "w2": draw(60, rows, hidden, hidden),
-            "b2": draw(2000, rows, hidden),
-            "wg": draw(60, rows, groups, hidden),
-            "bg": draw(2000, rows, groups),
-            "w3": draw(60, rows, hidden, hidden),
-            "e3": draw(2000, rows, groups, hidden),
-            "wm": draw(60, rows, groups, members, hidden),
-            "bm": draw(2000, rows, groups, members),
-        }
-
-    rows = stages - 1
-    weights = {
-        "embedding": draw(127, stages, codewords, channels),
-        "w1": draw(60, rows, hidden, 9 * channels),
-        "v1": draw(60, rows, hidden, 4 * channels),
-        "b1": draw(2000, rows, 2, hidden),
-        **rest(rows, hidden),
-        "first_embedding": draw(127, 1, codewords, 6),
-        "first_v1": draw(60, 4, 2 * hidden, 12 * 6),
-        "first_b1": draw(2000, 5, 2 * hidden),
-    }
-    weights |= {f"first_{name}": tensor for name, tensor in rest(1, 2 * hidden).items()}
-    return ContextWeights(**weights)
-
-
-@pytest.mark.parametrize("kind", ["photograph", "random"])
-def test_does_not_depend_on_threads_kernels_or_precision(codec, kind):
-    planes = planes_of(kind, codec)
-    model = model_of(codec)
-    wanted = walk(model, planes)
+def test_does_not_depend_on_threads_kernels_or_precision(codec, photograph):
+    model, tiles = model_of(codec), [photograph]
+    wanted = walk(model, tiles)
     threads = torch.get_num_threads()
     try:
         for number in (1, 2):
             torch.set_num_threads(number)
-            assert_same(walk(model, planes), wanted)
+            assert_same(walk(model, tiles), wanted)
         torch.set_float32_matmul_precision("medium")
-        assert_same(walk(model, planes), wanted)
+        assert_same(walk(model, tiles), wanted)
         with torch.backends.mkldnn.flags(enabled=False):
-            assert_same(walk(model, planes), wanted)
-        double = ContextModel(model.weights)
-        double._bytes = None
-        double.factors = {name: factor.double() for name, factor in double.factors.items()}
-        torch.set_default_dtype(torch.float64)
-        assert_same(walk(double, planes), wanted)
+            assert_same(walk(model, tiles), wanted)
     finally:
-        torch.set_default_dtype(torch.float32)
         torch.set_float32_matmul_precision("highest")
         torch.set_num_threads(threads)
 
 
-def test_does_not_depend_on_which_tiles_are_computed_together(codec):
-    planes = planes_of("photograph", codec, 3)
-    together = walk(model_of(codec), planes[[2, 0, 1]])
-    for slot, tile in enumerate((2, 0, 1)):
-        for all_tiles, alone in zip(together, walk(model_of(codec), planes[tile : tile + 1]), strict=True):
-            np.testing.assert_array_equal(all_tiles.reshape(3, -1, all_tiles.shape[1])[slot], alone)
+def test_does_not_depend_on_which_tiles_are_computed_together():
+    model = ContextModel(random_weights(LAYERS, True), LAYERS)
+    tiles = [random_planes(LAYERS, True, (7, 8), seed) for seed in range(3)]
+    together = walk(model, tiles)
+    alone = [walk(model, [tile]) for tile in tiles]
+    for number, table in enumerate(together):
+        np.testing.assert_array_equal(table, np.concatenate([tables[number] for tables in alone]))
 
 
 def test_products_stay_exact_in_float32(codec):
     """No sum of products can reach 2**24, the largest range in which float32 holds every integer."""
-    tensors = model_of(codec).weights.tensors()
-    # Every row of a matrix makes a sum; w1 and v1 add up to one.
-    sums = {name: int(tensors[name].abs().sum(-1).amax()) for name in set(EIGHT_BIT) & set(tensors)}
-    assert sums["w1"] + sums["v1"] < (1 << 24) // 127
-    assert max(sums.values()) < (1 << 24) // 127
+    for tensors in model_of(codec).weights.layers:
+        # Every row of a matrix makes a sum; those of the first layer are added as integers.
+        sums = [int(tensor.abs().sum(-1).amax()) for name, tensor in tensors.items() if name in EIGHT_BIT]
+        assert max(sums) < (1 << 24) // 127
 
 
-def test_frequencies_are_positive_and_complete(codec):
-    for kind in ("photograph", "zeros", "last", "random"):
-        for table in walk(model_of(codec), planes_of(kind, codec)):
-            assert table.min() >= 1
-            assert set(table.sum(1)) == {65536}
-
-
-def assert_same(got: list[np.ndarray], wanted: list[np.ndarray]) -> None:
-    for left, right in zip(got, wanted, strict=True):
-        np.testing.assert_array_equal(left, right)
+def test_frequencies_are_positive_and_complete(codec, photograph):
+    for table in walk(model_of(codec), [photograph]):
+        assert table.min(initial=1) >= 1
+        assert set(table.sum(1)) <= {65536}

@@ -8,16 +8,17 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 import bitstream
 import vqcodec.plugin  # noqa: F401 - registers the format
+from tests.entropy.models import random_planes
 from tests.fuzz.mutate import mutate
 from tests.support.exif import camera_exif
 from tests.support.icc import rgb_profile
 from vqcodec.codec import Codec
 from vqcodec.errors import LossWarning, ModelError
+from vqcodec.geometry import Box
 
 DATA = Path(__file__).parents[1] / "data"
 MOST_PIXELS = 1 << 18
@@ -38,20 +39,19 @@ def seeds(codec: Codec) -> list[bytes]:
         codec.compress(photo.resize((1, 1)).convert("L")),
         codec.compress(photo.resize((300, 1)), 80),
     ]
-    config, rng = codec.config, np.random.default_rng(0)
+    config = codec.config
     for shape in ((1, 1), (5, 9)):
-        noise = rng.integers(0, config.codebook_size, (config.stages, *shape)).astype(np.uint16)
+        noise = random_planes(config.layers, config.has_base, shape)
         header = bitstream.Header(
             config.downsampling * shape[1],
             config.downsampling * shape[0],
             codec.model_id,
-            config.stages,
-            config.codebook_size,
+            noise.stages,
+            noise.rate,
             config.downsampling.bit_length() - 1,
             tile_log2=2,
         )
-        tiles = [header.tile(number) for number in range(header.tiles)]
-        parts = [noise[:, t.top : t.top + t.rows, t.left : t.left + t.columns] for t in tiles]
+        parts = [noise.part(Box.of_tile(header.tile(number))) for number in range(header.tiles)]
         files.append(bitstream.write(header, codec.packing.coder.write(parts)))
     return files
 

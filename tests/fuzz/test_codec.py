@@ -32,7 +32,7 @@ def files(draw: st.DrawFn) -> bytes:
         draw(st.integers(1, 100)),
         default_codec().model_id,
         draw(st.integers(1, config.stages)),
-        config.codebook_size,
+        draw(st.integers(0, 255)),
         config.downsampling.bit_length() - 1,
         draw(st.integers(2, 8)),
         grey=draw(st.booleans()),

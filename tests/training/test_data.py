@@ -11,6 +11,7 @@ from PIL import Image
 
 from vqcodec.errors import ImageError
 from vqcodec.training.data import CropSampler, reductions
+from vqcodec.training.plain import plain_crop
 
 
 def gradient(width: int, height: int) -> Image.Image:
@@ -27,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_crops_are_cut_from_the_photographs_at_their_scales(folder: Path) -> None:
-    sampler = CropSampler(sorted(folder.glob("*.png")))
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0)
     crops = sampler.batch(np.random.default_rng(0), 300, 64)
     assert crops.shape == (300, 3, 64, 64)
     assert crops.dtype == torch.float32
@@ -56,14 +57,14 @@ def test_large_photographs_are_seen_down_to_a_third_of_a_megapixel() -> None:
 
 
 def test_the_draws_decide(folder: Path) -> None:
-    sampler = CropSampler(sorted(folder.glob("*.png")))
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0)
     one, same, other = (sampler.batch(np.random.default_rng(seed), 4, 48) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
 def test_crops_larger_than_the_photographs_are_refused(folder: Path) -> None:
-    sampler = CropSampler([folder / "500.png"])
+    sampler = CropSampler([folder / "500.png"], plain=0.0)
     assert sampler.largest_crop == 300
     assert sampler.batch(np.random.default_rng(0), 2, 300).shape == (2, 3, 300, 300)
     with pytest.raises(ValueError, match="no photograph has sides of 304 pixels"):
@@ -76,3 +77,25 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no")
     with pytest.raises(ImageError, match=r"text\.png: not a picture"):
         CropSampler([tmp_path / "text.png"])
+
+
+def test_some_crops_are_plain():
+    rng = np.random.default_rng(0)
+    crops = torch.stack([plain_crop(rng, 64) for _ in range(60)]).float()
+    # Neighbours differ by rounding and a gentle slope at most.
+    assert crops.diff(dim=1).abs().max() <= 5
+    assert crops.diff(dim=2).abs().max() <= 5
+    flat = (crops == crops[:, :1, :1]).all(-1).flatten(1).all(1)
+    assert 0.1 < flat.float().mean() < 0.9
+    assert crops.amin() < 10
+    assert crops.amax() > 245
+
+
+def test_the_share_of_plain_crops_is_that_asked_for(folder):
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.3)
+    batch = sampler.batch(np.random.default_rng(0), 200, 64)
+    # Blue is the width of the photograph, in tens of pixels.
+    blue = (batch[:, 2] + 1) * 127.5
+    of_photographs = torch.tensor([180.0, 50.0])[:, None, None, None]
+    photographs = ((blue - of_photographs).abs() < 0.1).all(3).all(2).any(0)
+    assert 0.6 < photographs.float().mean() < 0.8

@@ -22,4 +22,4 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["step"] == 12
-    assert state["learner"]["initialised"]
+    assert all(learner["initialised"] for learner in state["learners"])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.support.planes import TOY
 from vqcodec.model import VQGAN
 from vqcodec.training.grow import grow
 from vqcodec.weights import load_model
@@ -21,15 +22,20 @@ def test_a_grown_network_computes_the_same() -> None:
     grown = VQGAN(after)
     grown.load_state_dict(grow(released.state_dict(), before, after))
     pictures = 2 * torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) - 1
+    rate = torch.tensor([0.4])
     with torch.no_grad():
-        latents = released.analyse(pictures)
-        torch.testing.assert_close(grown.analyse(pictures), latents)
-        stages = torch.tensor([5])
-        torch.testing.assert_close(grown.synthesise(latents, stages), released.synthesise(latents, stages))
+        base = released.base(pictures, torch.tensor([5.0]))
+        latents = released.analyse(pictures, base, rate)
+        torch.testing.assert_close(grown.analyse(pictures, base, rate), latents)
+        torch.testing.assert_close(
+            grown.synthesise(latents, base, rate), released.synthesise(latents, base, rate)
+        )
     assert sum(map(torch.numel, grown.parameters())) > sum(map(torch.numel, released.parameters()))
 
 
-@pytest.mark.parametrize("change", [{"generator_blocks": (5, 3, 2)}, {"latent_dim": 32}, {"stages": 9}])
+@pytest.mark.parametrize(
+    "change", [{"generator_blocks": (5, 3, 2)}, {"bands": TOY.bands}, {"lmbdas": (1.0, 0.1)}]
+)
 def test_only_blocks_are_added(change: dict) -> None:
     released = load_model().model
     with pytest.raises(ValueError, match="more residual blocks"):

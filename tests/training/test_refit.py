@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,17 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.entropy.models import random_tables
 from tests.support.pictures import scene
+from tests.support.planes import TOY
 from tests.tools.reference import Published
 from tests.tools.test_taming import SMALL, imported
 from vqcodec.codec import Codec
 from vqcodec.entropy.coders import ContextCoder, TableCoder
 from vqcodec.errors import ModelError, RequestError
-from vqcodec.model import VQGAN, ModelConfig
+from vqcodec.model import VQGAN
+from vqcodec.model.config import Band
+from vqcodec.planes import Planes
 from vqcodec.training.commands import train_context_command
 from vqcodec.weights import frequencies, load_model, save_model
 
@@ -56,43 +61,46 @@ def test_an_imported_model_makes_smaller_files(config: Published, photographs: P
     plain, codec = Codec.load(path), Codec.load(trained(path, photographs))
     assert isinstance(plain.packing.coder, TableCoder)
     assert isinstance(codec.packing.coder, ContextCoder)
-    assert codec.packing.coder.model.groups * codec.packing.coder.model.members == config.n_embed
+    context = codec.packing.context
+    assert context.groups[0] * context.members[0] == config.n_embed
     picture = scene(200, 120, seed=5)
     data = codec.compress(picture, quality=100)
     planes = codec.unpack(data)
     assert len(data) < 0.9 * len(plain.compress(picture, quality=100))
-    assert codec.packing.bits(planes).sum() / 8 == pytest.approx(len(data), abs=40)
+    assert codec.packing.bits(planes)[0].sum() / 8 == pytest.approx(len(data), abs=40)
     with pytest.raises(ModelError, match="made with model"):
         plain.decompress(data)
 
     # The nearest codewords are the same ones under other numbers, and so are the pictures.
-    latents = plain.transform.latents(np.asarray(picture))
-    before, after = plain.transform.quantize(latents, 0), codec.transform.quantize(latents, 0)
-    assert not np.array_equal(before, after)
+    latents = plain.transform.latents(np.asarray(picture), Planes([]))
+    before, after = (of.transform.quantize(latents, Planes([]), 0.0) for of in (plain, codec))
+    assert before != after
     assert np.array_equal(plain.transform.render(before), codec.transform.render(after))
 
 
 def test_a_model_of_this_family_is_given_another_context_model(photographs: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = VQGAN(ModelConfig(3, 48, 6, (8, 8, 8), (1, 1, 1), (8, 8, 8), (1, 1, 1)))
     path = tmp_path / "small.safetensors"
-    save_model(path, network, frequencies(np.ones((3, 2, 48))), notes={"steps": "7"})
+    tables = [frequencies(np.ones(layer.codebook_size)) for layer in TOY.layers]
+    save_model(path, VQGAN(TOY), tables, base_tables=random_tables(), notes={"steps": "7"})
     once = trained(path, photographs, steps=5)
     file = load_model(once)
     assert file.notes["steps"] == "7"
     assert float(file.notes["bits_context"]) > 0
     again = load_model(trained(once, photographs, steps=5))
     # What has been put in order stays as it is.
-    assert torch.equal(file.model.quantizer.codebooks, again.model.quantizer.codebooks)
-    assert torch.equal(file.model.quantizer.bits, again.model.quantizer.bits)
+    for one, other in zip(file.model.quantizers, again.model.quantizers, strict=True):
+        assert torch.equal(one.codebooks, other.codebooks)
+        assert torch.equal(one.codeword_bits, other.codeword_bits)
 
 
 def test_faults_are_one_line(photographs: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(photographs), "-o", str(tmp_path / "out.safetensors")]
     result = CliRunner().invoke(train_context_command, [str(tmp_path / "none.safetensors"), *arguments])
     assert isinstance(result.exception, ModelError)
-    network = VQGAN(ModelConfig(1, 47, 6, (8, 8, 8), (1, 1, 1), (8, 8, 8), (1, 1, 1)))
-    save_model(tmp_path / "prime.safetensors", network, frequencies(np.ones((1, 2, 47))))
+    network = VQGAN(replace(TOY, bands=(Band(16, 6, 1, 47),)))
+    tables = [frequencies(np.ones(47))]
+    save_model(tmp_path / "prime.safetensors", network, tables, base_tables=random_tables())
     result = CliRunner().invoke(train_context_command, [str(tmp_path / "prime.safetensors"), *arguments])
     assert isinstance(result.exception, RequestError)
     assert "47 codewords cannot be split" in str(result.exception)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.entropy.models import random_planes
+from tests.support.planes import TOY
 from tests.training.test_trainer import DATA, RECIPE
 from vqcodec.codec import Codec
 from vqcodec.image.find import pictures_below
@@ -20,7 +22,7 @@ from vqcodec.training.release import release
 from vqcodec.training.trainer import FIDELITY, Trainer
 from vqcodec.weights import load_model
 
-DISTORTION = replace(RECIPE, phases=(Phase("rate-aware", 6, crop=32, batch=4, lmbda=0.5),))
+DISTORTION = replace(RECIPE, phases=(Phase("quantized", 6, crop=32, batch=4),))
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +49,13 @@ def test_a_released_model_compresses(crops: CropSampler, tmp_path: Path) -> None
     average = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["average"]
     for name, value in file.model.encoder.state_dict().items():
         assert torch.equal(value, average[f"encoder.{name}"].half().float()), name
-    for mine, theirs in zip(file.model.quantizer.codebooks, average["quantizer.codebooks"], strict=True):
-        assert np.array_equal(
-            np.unique(mine.numpy(), axis=0), np.unique(theirs.half().float().numpy(), axis=0)
-        )
+    for band, quantizer in enumerate(file.model.quantizers):
+        for mine, theirs in zip(quantizer.codebooks, average[f"quantizers.{band}.codebooks"], strict=True):
+            assert not mine[0].any()
+            assert np.array_equal(
+                np.unique(mine.numpy(), axis=0), np.unique(theirs.half().float().numpy(), axis=0)
+            )
+    assert [len(table) for table in file.tables] == [layer.codebook_size for layer in TOY.layers]
     with Image.open(DATA / "cat.jpg") as image:
         codec = Codec(file)
         assert codec.decompress(codec.compress(image)).size == image.size
@@ -71,7 +76,7 @@ def test_after_an_adversarial_phase_both_generators_are_released(crops: CropSamp
     # Realism blends the weights of both; without being asked, it is what was chosen at the release.
     codec = Codec(file, dtype=torch.float32)
     assert codec.transform.realism == 0.25
-    planes = np.random.default_rng(0).integers(0, 16, (3, 5, 7))
+    planes = random_planes(TOY.layers, True, (5, 7))
     first, blend, second = (codec.decode(planes, realism=share) for share in (0, 0.25, 1))
     assert first.tobytes() != blend.tobytes() != second.tobytes()
     assert codec.decode(planes).tobytes() == blend.tobytes()

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from tests.support.planes import TOY
 from vqcodec.image.find import pictures_below
-from vqcodec.model import ModelConfig
+from vqcodec.training.balancer import RateBalancer
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
 from vqcodec.training.losses import lattice_error
@@ -25,26 +26,17 @@ from vqcodec.weights import find_model, load_model
 DATA = Path(__file__).parent.parent / "data"
 RECIPES = Path(__file__).parent.parent.parent / "vqcodec" / "training" / "recipes"
 
-SMALL = ModelConfig(
-    stages=3,
-    codebook_size=16,
-    latent_dim=8,
-    encoder_widths=(8, 8, 16),
-    encoder_blocks=(1, 1, 1),
-    generator_widths=(16, 8, 8),
-    generator_blocks=(1, 1, 1),
-)
+SMALL = TOY
 RECIPE = TrainConfig(
     model=SMALL,
     phases=(
         Phase("autoencoder", 3, crop=32, batch=4, warmup=2, quantize=False),
         Phase(
-            "rate-aware",
+            "quantized",
             3,
             crop=32,
             batch=4,
             losses={"l1": 1.0, "perceptual": 1.0, "coarse": 1.0},
-            lmbda=0.5,
             final_lr=1e-4,
         ),
         Phase("adversarial", 3, crop=32, batch=4, adversarial=0.5, discriminator_start=1),
@@ -83,29 +75,32 @@ def test_a_resumed_run_equals_one_that_went_through(crops, tmp_path):
     for left, right in pairs:
         for (name, one), other in zip(left.state_dict().items(), right.state_dict().values(), strict=True):
             assert torch.equal(one, other), name
-    assert torch.equal(through.learner.counts, resumed.learner.counts)
+    for one, other in zip(through.learners, resumed.learners, strict=True):
+        assert torch.equal(one.counts, other.counts)
+        assert torch.equal(one.end_counts, other.end_counts)
+    assert torch.equal(through.rates.usual, resumed.rates.usual)
 
 
 def test_a_run_continues_from_the_released_model(crops, tmp_path):
     """Weights, step and hours are the model's, and its codebooks stay in use."""
     released = load_model()
-    phase = Phase("further", 10**6, crop=64, batch=8, lmbda=1.0, lr=1e-9, final_lr=1e-9)
+    phase = Phase("further", 10**6, crop=64, batch=8, lr=1e-9, final_lr=1e-9)
     recipe = TrainConfig(released.model.config, (phase,))
     trainer = Trainer(recipe, crops, None, tmp_path, start=released.path)
     start = trainer.step
     assert start == int(released.notes["steps"])
     assert trainer.seconds / 3600 == pytest.approx(float(released.notes["hours"]))
-    before = released.model.quantizer
     for _ in range(2):
         trainer.train_step()
-    after = trainer.model.quantizer
     assert trainer.step == start + 2
-    assert trainer.learner.restarts == 0
-    # Two batches hardly move running means over a hundred, neither of codewords nor of their rates.
-    moved = (after.codebooks - before.codebooks).norm() / before.codebooks.norm()
-    assert 0 < moved < 0.1
-    used = before.bits < 8
-    assert (after.bits - before.bits)[used].abs().mean() < 0.5
+    for learner, after, before in zip(
+        trainer.learners, trainer.model.quantizers, released.model.quantizers, strict=True
+    ):
+        assert learner.restarts == 0
+        # Two batches hardly move running means over a hundred, neither of codewords nor of their rates.
+        moved = (after.codebooks - before.codebooks).norm() / before.codebooks.norm()
+        assert 0 < moved < 0.1
+        assert (after.end_bits - before.end_bits)[before.end_bits < 4].abs().mean() < 0.5
     # A run folder that holds a checkpoint goes on from there.
     trainer.save()
     assert Trainer(recipe, crops, None, tmp_path, start=released.path).step == start + 2
@@ -121,7 +116,7 @@ def test_loss_falls(crops, tmp_path):
     trainer = Trainer(replace(RECIPE, phases=(phase,)), crops, None, tmp_path)
     for _ in range(100):
         trainer.train_step()
-    errors = [entry["l1"] for entry in trainer.log.window]
+    errors = [entry["mse"] for entry in trainer.log.window]
     assert np.mean(errors[-10:]) < 0.6 * np.mean(errors[:10])
 
 
@@ -219,20 +214,44 @@ def test_a_checkpoint_knows_its_recipe(crops, tmp_path):
     assert extended.step == 3
     assert extended.recipe_changed
     with pytest.raises(ValueError, match=r"checkpoint\.pt: not the model of the recipe"):
-        Trainer(replace(RECIPE, model=replace(SMALL, stages=2)), crops, None, tmp_path)
+        Trainer(replace(RECIPE, model=replace(SMALL, lmbdas=(1.0, 0.1))), crops, None, tmp_path)
 
 
 def test_validation_measures_whole_photographs(crops, tmp_path):
     trainer = Trainer(RECIPE, crops, None, tmp_path)
-    row = Validator([DATA / "temple.jpg"], size=192, stages=(1, 3)).measure(trainer.average)
-    assert set(row) == {
-        f"{name}{count}" for name in ("psnr", "msssim", "perceptual", "texture") for count in (1, 3)
-    } | {
-        "used0",
-        "used1",
-        "used2",
-    }
-    assert 0 < float(row["psnr3"]) < 60
+    row = Validator([DATA / "temple.jpg"], size=192, rates=(0.0, 0.5)).measure(trainer.average)
+    names = "bpp", "psnr", "msssim", "perceptual", "texture"
+    assert set(row) == {f"{name}@{rate}" for name in names for rate in ("0", "0.5")}
+    assert 0 < float(row["psnr@0.5"]) < 60
+    assert float(row["bpp@0"]) <= float(row["bpp@0.5"])
+
+
+def test_every_part_of_the_dial_counts_the_same():
+    balancer = RateBalancer(torch.device("cpu"))
+    rate = torch.linspace(0, 0.99, 60)
+    pictures = torch.zeros(60, 1, 4, 4)
+    # Low rates have errors a hundred times as large.
+    decoded = (0.3 * 0.1**rate)[:, None, None, None].expand_as(pictures)
+    for _ in range(400):
+        weights = balancer.weights(decoded, pictures, rate)
+    weighted = (weights * decoded.square().flatten(1).mean(1)).view(6, 10).mean(1)
+    assert weighted.max() / weighted.min() == pytest.approx(1, abs=0.01)
+
+
+def test_plain_pictures_get_a_base_in_steps_of_one_level(crops, tmp_path):
+    trainer = Trainer(RECIPE, crops, None, tmp_path)
+    flat = torch.full((8, 3, 64, 64), 0.3)
+    ramp = torch.linspace(-0.5, 0.5, 64).expand(8, 3, 64, 64)
+    noise = torch.rand(8, 3, 64, 64) * 2 - 1
+    noise = torch.nn.functional.interpolate(noise[:, :, ::16, ::16], scale_factor=16)
+    rate = torch.linspace(0, 0.8, 8)
+    for plain in (flat, ramp):
+        assert (trainer.forward.base_steps(plain, rate) == 1).all()
+    steps = trainer.forward.base_steps(noise, rate)
+    usual = torch.tensor([TOY.base_step(point) for point in rate.tolist()])
+    assert (steps <= usual + 1e-4).all()
+    assert (steps >= 1).all()
+    assert len(steps.unique()) > 4
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)
@@ -263,7 +282,7 @@ def unknown_loss(values):
         (misspelt, "phase 1: unknown field 'stepz', known are name, steps, crop, "),
         (unknown_loss, "phase 2: unknown losses ['charbonier'], known are l1, mse, coarse, lattice, "),
         (lambda values: values.pop("model"), "missing field 'model'"),
-        (lambda values: values["model"].pop("stages"), "model: missing field 'stages'"),
+        (lambda values: values["model"].pop("bands"), "model: missing field 'bands'"),
         (lambda values: values["phases"][2].pop("steps"), "phase 3: missing field 'steps'"),
         (lambda values: values.update(phases=["l1"]), 'phase 1: not an object of fields: "l1"'),
     ],

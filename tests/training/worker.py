@@ -15,7 +15,7 @@ from torch import nn
 
 from tests.training.test_trainer import DATA, RECIPE
 from vqcodec.image.find import pictures_below
-from vqcodec.model.quantizer import ResidualVectorQuantizer
+from vqcodec.model.quantizer import BandQuantizer
 from vqcodec.training import distributed
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.data import CropSampler
@@ -32,15 +32,15 @@ def same_everywhere(state: dict[str, torch.Tensor]) -> None:
 def check_codebook_learning() -> None:
     """Every process learns from its own half of the latents what one would learn from all of them."""
     torch.manual_seed(0)
-    alone = CodebookLearner(ResidualVectorQuantizer(3, 16, 8))
+    alone = CodebookLearner(BandQuantizer(3, 16, 8))
     together = CodebookLearner(copy.deepcopy(alone.quantizer))
-    latents = torch.randn(256, 8)
-    half = latents.chunk(2)[distributed.rank()]
-    together.update(together.quantizer.quantize(half), torch.Generator())
+    latents, rate, free = torch.randn(256, 8), torch.linspace(0, 0.99, 256), torch.zeros(256)
+    half, part = latents.chunk(2)[distributed.rank()], rate.chunk(2)[distributed.rank()]
+    together.update(together.quantizer.quantize(half, free[:128], part), part, torch.Generator())
     with one_process():
-        alone.update(alone.quantizer.quantize(latents), torch.Generator())
+        alone.update(alone.quantizer.quantize(latents, free, rate), rate, torch.Generator())
     assert together.restarts == alone.restarts == 0
-    for name in ("counts", "sums", "context_counts"):
+    for name in ("counts", "sums", "end_counts"):
         torch.testing.assert_close(getattr(together, name), getattr(alone, name))
     torch.testing.assert_close(together.quantizer.codebooks, alone.quantizer.codebooks)
 
@@ -65,9 +65,11 @@ def main(run: Path, steps: int) -> None:
         assert trainer.step == before + 1
         for module in (part for part in vars(trainer).values() if isinstance(part, nn.Module)):
             same_everywhere(module.state_dict())
-        same_everywhere({"counts": trainer.learner.counts, "sums": trainer.learner.sums})
+        for learner in trainer.learners:
+            same_everywhere({"counts": learner.counts, "sums": learner.sums})
+        same_everywhere({"usual": trainer.rates.usual})
     # Each process drew crops of its own.
-    losses = torch.tensor([entry["l1"] for entry in trainer.log.window])
+    losses = torch.tensor([entry["total"] for entry in trainer.log.window])
     other = losses.clone()
     dist.broadcast(other, 0)
     assert distributed.rank() == 0 or not torch.equal(losses, other)

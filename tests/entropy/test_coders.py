@@ -1,0 +1,110 @@
+"""Planes survive their coders, and damage to their streams is noticed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bitstream import IndexMismatch, TileReader, TileStream
+from tests.entropy.models import LAYERS, SINGLE, random_planes, random_tables, random_weights
+from vqcodec.codec import default_codec
+from vqcodec.entropy.base import BaseCoder
+from vqcodec.entropy.coders import ContextCoder, IndexCoder, TableCoder, going_on
+from vqcodec.entropy.context import ContextModel
+from vqcodec.model.config import Layer
+from vqcodec.weights import frequencies, load_model
+
+DATA = Path(__file__).parents[1] / "data"
+KINDS = [(LAYERS, True), (LAYERS, False), (SINGLE, False)]
+
+
+def coders(layers: tuple[Layer, ...], has_base: bool) -> list[IndexCoder]:
+    base = BaseCoder(random_tables()) if has_base else None
+    rng = np.random.default_rng(0)
+    tables = [frequencies(rng.exponential(size=layer.codebook_size) ** 2) for layer in layers]
+    return [
+        TableCoder(tables, layers, base),
+        ContextCoder(ContextModel(random_weights(layers, has_base), layers), base),
+    ]
+
+
+def readers(streams: list[TileStream]) -> list[TileReader]:
+    return [TileReader(number, stream.slices, stream.checks) for number, stream in enumerate(streams)]
+
+
+@pytest.mark.parametrize(("layers", "has_base"), KINDS)
+@pytest.mark.parametrize("which", [0, 1], ids=["tables", "context model"])
+@settings(max_examples=15, deadline=None)
+@given(
+    grids=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=6),
+    rate=st.integers(0, 255),
+)
+def test_tiles_of_any_size_come_back(layers, has_base, which, grids, rate):
+    coder = coders(layers, has_base)[which]
+    rate = rate if has_base else 0
+    tiles = [random_planes(layers, has_base, grid, seed, rate) for seed, grid in enumerate(grids)]
+    streams = coder.write(tiles)
+    assert coder.read(readers(streams), grids, rate) == tiles
+
+
+@pytest.mark.parametrize(("layers", "has_base"), KINDS)
+@pytest.mark.parametrize("which", [0, 1], ids=["tables", "context model"])
+def test_bits_are_those_of_the_stream(layers, has_base, which):
+    coder = coders(layers, has_base)[which]
+    tile = random_planes(layers, has_base, (20, 23))
+    (stream,) = coder.write([tile])
+    bits = coder.bits(tile)
+    for number, (plane, cost) in enumerate(zip(tile.layers, bits, strict=True)):
+        assert cost.shape == plane.shape
+        alive = going_on(layers, tile.layers[:number], plane.shape)
+        assert (cost[alive] > 0).all()
+        assert not cost[~alive].any()
+        assert len(stream.slices[number + has_base]) == pytest.approx(cost.sum() / 8, abs=9)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["tables", "context model"])
+def test_fewer_stages_are_the_first_ones(which):
+    coder = coders(LAYERS, True)[which]
+    tile = random_planes(LAYERS, True, (6, 7))
+    (stream,) = coder.write([tile])
+    for stages in range(1, len(LAYERS) + 2):
+        reader = TileReader(0, stream.slices[:stages], stream.checks[:stages])
+        (read,) = coder.read([reader], [(6, 7)], tile.rate)
+        assert read == replace(tile, layers=tile.layers[: stages - 1])
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["tables", "context model"])
+@settings(max_examples=60, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), value=st.integers(1, 255), stage=st.integers(0, len(LAYERS)))
+def test_a_changed_byte_is_noticed(which, place, value, stage):
+    coder = coders(LAYERS, True)[which]
+    tile = random_planes(LAYERS, True, (8, 9))
+    (stream,) = coder.write([tile])
+    slices = [bytearray(part) for part in stream.slices]
+    if not slices[stage]:
+        return
+    slices[stage][int(place * len(slices[stage]))] ^= value
+    reader = TileReader(0, [bytes(part) for part in slices], stream.checks)
+    try:
+        read = coder.read([reader], [(8, 9)], tile.rate)
+    except IndexMismatch as error:
+        # The last bytes of a slice may matter to the next one alone.
+        assert error.stage <= stage + 1  # noqa: PT017 - most bytes matter, but not all
+        return
+    assert read == [tile]
+
+
+@pytest.mark.parametrize("quality", [10, 60])
+def test_the_context_model_saves_bits(quality):
+    file = load_model()
+    codec = default_codec()
+    planes = codec.encode(Image.open(DATA / "temple.jpg"), quality)
+    plain = TableCoder(file.tables, codec.config.layers, codec.packing.base)
+    with_tables = sum(float(bits.sum()) for bits in plain.bits(planes))
+    assert sum(float(bits.sum()) for bits in codec.packing.bits(planes)) < 0.97 * with_tables
