@@ -34,7 +34,7 @@ RESULTS = HERE / "results"
 CODECS = ("vqcodec", "vqcodec-faithful", "jpeg", "webp", "avif", "jxl")
 OVERLAYS = ("av1", "vtm", "mbt2018-mean", "ms-illm")
 PICTURES = 8
-PICTURE_RATES = (0.05, 0.1)
+PICTURE_RATES = (0.05, 0.15, 0.4)
 ON_SHEETS = ("vqcodec", "avif", "webp")
 
 

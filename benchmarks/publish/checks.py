@@ -7,20 +7,15 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from vqcodec.evaluation.metrics import METRICS
 from vqcodec.evaluation.report.bdrate import value_at
 from vqcodec.evaluation.results import Curve, read_curve
-from vqcodec.training.config import TrainConfig
 
 HERE = Path(__file__).parents[1]
 PUBLISHED = HERE / "published"
 KODAK = HERE / "results" / "kodak"
 LIKE_PUBLISHED = HERE / "results" / "kodak-like-published"
-PACKAGE = HERE.parent / "vqcodec"
-VALIDATION_LOG = PACKAGE / "models" / "photo-validation.csv"
-RECIPE = PACKAGE / "training" / "recipes" / "photo.json"
 
 
 @dataclass(frozen=True)
@@ -120,37 +115,6 @@ def bars(curves: Sequence[Curve]) -> list[Check]:
     return checks
 
 
-# What the perceptual distance is traded against.
-_LOSSES = ("l1", "mse", "coarse", "perceptual", "texture", "lattice", "commitment", "rate")
-
-
-def flatness(hours: float = 2.0, least: float = 0.01) -> Check:
-    """How much less the perceptual distance of the validation photographs became in the last hours of training.
-
-    Means over the numbers of stages; the last value of encoder and generator learning together, against the smallest
-    that is at least so many hours older. What an adversarial phase does to a generator is no measure of this, and
-    neither is what comes of other weights of the losses.
-    """
-    config = TrainConfig.load(RECIPE)
-    with VALIDATION_LOG.open(newline="", encoding="utf-8") as file:
-        log = list(csv.DictReader(file))
-    rows = []
-    for row in log:
-        phase, _ = config.phase_at(int(row["step"]) - 1)
-        distance = fmean(float(row[key]) for key in row if key.startswith("perceptual"))
-        if phase.train_encoder and not phase.adversarial:
-            rows.append((float(row["hours"]), distance, [getattr(phase, name) for name in _LOSSES]))
-    end, last, losses = rows[-1]
-    alike = [(hour, distance) for hour, distance, others in rows if others == losses]
-    before = [distance for hour, distance in alike if hour <= end - hours]
-    what = f"share of the perceptual distance gained in the last {hours:g} hours of training, not larger"
-    note = f"{end:.1f} hours in all, {end - alike[0][0]:.1f} with the same weights of the losses"
-    if not before:
-        return Check(what, None, least, None, note)
-    gained = 1 - last / min(before)
-    return Check(what, gained, least, gained <= least, note)
-
-
 def _value(curve: Curve | None, name: str, metric: str, bpp: float) -> tuple[float | None, str]:
     """The value of a curve at a rate, or why there is none."""
     points = curve.values(metric) if curve else []
@@ -169,7 +133,7 @@ def write_checks() -> list[Check]:
     paths = [KODAK / f"{name}.json" for name in ("vqcodec", "jpeg", "webp", "avif")]
     paths += LIKE_PUBLISHED.glob("avif*.json")
     curves = [read_curve(path) for path in paths if path.exists()]
-    checks = [*agreement(curves), *bars(curves), flatness()]
+    checks = [*agreement(curves), *bars(curves)]
     with (KODAK / "checks.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["what", "measured", "reference", "holds", "note"])

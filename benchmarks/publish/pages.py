@@ -25,7 +25,7 @@ SPEED = RESULTS / "speed"
 MODELS = HERE.parent / "vqcodec" / "models"
 PAGES = (HERE.parent / "README.md", MODELS / "photo.md", HERE.parent / "docs" / "history.md")
 
-RATES = (0.05, 0.07, 0.10, 0.15, 0.20)
+RATES = (0.05, 0.10, 0.15, 0.20, 0.30, 0.50)
 CODECS = {
     "vqcodec": "vqcodec",
     "vqcodec-faithful": "vqcodec, realism 0",
@@ -127,56 +127,6 @@ def speed_table(_: Sequence[Curve]) -> str:
     return _markdown(["codec", *verbs, "memory, MB"], rows)
 
 
-def earlier_speed_sentence(_: Sequence[Curve]) -> str:
-    """How fast the codec was on a faster machine, and how much faster that is."""
-    earlier = RESULTS / "speed-earlier"
-    (row,) = (row for row in _rows(earlier / "peers.csv") if row["codec"] == "vqcodec")
-    rates = [
-        int(_rows(folder / "rates.csv")[0]["billion products per second"]) for folder in (earlier, SPEED)
-    ]
-    return (
-        f"On a machine with {rates[0] / rates[1]:.1f} times the multiply throughput, with earlier weights: "
-        f"{row['compress, megapixels per second']} and {row['decompress, megapixels per second']} MP/s "
-        "([`speed-earlier`](benchmarks/results/speed-earlier)).\n"
-    )
-
-
-def savings_table(_: Sequence[Curve]) -> str:
-    """A Markdown table of what is saved against fixed-length indices, at equal quality."""
-    rows = _rows(RESULTS / "fixed-length.csv")
-    saved = {(row["images"], row["what"], row["metric"]): float(row["saved"]) for row in rows}
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    pairs = dict.fromkeys((row["images"], row["what"]) for row in rows)
-    cells = [[*pair, *(f"{saved[(*pair, metric)]:.0%}" for metric in metrics)] for pair in pairs]
-    return _markdown(["images", "what", *(METRICS[metric].label for metric in metrics)], cells)
-
-
-def choices_table(_: Sequence[Curve]) -> str:
-    """A Markdown table of what training variants reached in the same time."""
-    rows = _rows(RESULTS / "choices.csv")
-    names = "steps", "perceptual8", "perceptual2", "psnr8", "psnr2"
-    cells = [[row["variant"], *(row[name] for name in names)] for row in rows]
-    labels = "perceptual distance, 8 stages", "2 stages", "PSNR, 8 stages (dB)", "2 stages"
-    return _markdown(["variant", "steps", *labels], cells)
-
-
-def trials_table(_: Sequence[Curve]) -> str:
-    """A Markdown table of what short trials from one model reached in the same time."""
-    columns = {
-        "perceptual distance at 0.10 bpp": ("perceptual distance, 0.10 bpp", 3),
-        "ST-LPIPS (AlexNet) at 0.05 bpp": ("ST-LPIPS (AlexNet), 0.05 bpp", 3),
-        "ST-LPIPS (AlexNet) at 0.10 bpp": ("0.10 bpp", 3),
-        "KID at 0.10 bpp": ("KID, 0.10 bpp", 4),
-        "KID at 0.15 bpp": ("0.15 bpp", 4),
-        "PSNR at 0.10 bpp": ("PSNR (dB), 0.10 bpp", 2),
-    }
-    rows = []
-    for row in _rows(RESULTS / "trials.csv"):
-        numbers = [f"{float(row[name]):.{digits}f}" for name, (_, digits) in columns.items()]
-        rows.append([row["variant"], row["steps"], *numbers])
-    return _markdown(["variant", "steps", *(label for label, _ in columns.values())], rows)
-
-
 def context_table(_: Sequence[Curve]) -> str:
     """A Markdown table of the bits that a latent position takes, as the released model file notes them."""
     notes = load_model().notes
@@ -200,7 +150,7 @@ def training_sentence(_: Sequence[Curve]) -> str:
     hours = sum(hours for _, _, hours in phases)
     last = sum(hours for name, _, hours in phases if name.startswith("adversarial"))
     return (
-        f"These weights saw {hours:.1f} hours of training on two CPU cores, the last {last:.1f} of them adversarial; "
+        f"These weights saw {hours:.1f} hours of training on one CPU core, the last {last:.1f} of them adversarial; "
         "training continues.\n"
     )
 
@@ -209,32 +159,6 @@ def phases_table(_: Sequence[Curve]) -> str:
     """A Markdown table of the phases of the released model's training, from its training log."""
     rows = [[name, str(steps), f"{hours:.2f}"] for name, steps, hours in _phases()]
     return _markdown(["phase", "steps", "hours"], rows)
-
-
-def flatness_sentence(_: Sequence[Curve]) -> str:
-    """How much the last hours of training still gained, from the checks."""
-    (row,) = (row for row in _rows(KODAK / "checks.csv") if row["what"].startswith("share of the perceptual"))
-    return f"The {row['what'].removesuffix(', not larger')}: {float(row['measured']):.2%} ({row['note']}).\n"
-
-
-def grid_table(_: Sequence[Curve]) -> str:
-    """A Markdown table of how much repeats in decoded images, at steps of the generator and beside them."""
-    rows = _rows(RESULTS / "grid.csv")
-    periods = [name for name in rows[0] if name.isdigit()]
-    cells = [
-        [row["quality"], row["realism"], *(f"{float(row[name]):.2f}" for name in periods)] for row in rows
-    ]
-    return _markdown(["quality", "realism", *(f"{name} pixels" for name in periods)], cells)
-
-
-def usage_table(_: Sequence[Curve]) -> str:
-    """A Markdown table of the share of the codewords of every stage that the validation set uses at the end."""
-    last = _rows(MODELS / "photo-validation.csv")[-1]
-    used = [float(share) for name, share in last.items() if name.startswith("used")]
-    return _markdown(
-        ["stage", *(str(stage) for stage in range(1, len(used) + 1))],
-        [["codewords used", *(f"{share:.0%}" for share in used)]],
-    )
 
 
 def _phases() -> list[tuple[str, int, float]]:
@@ -258,16 +182,9 @@ BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "kodak": rate_table,
     "kodak-peers": peer_table,
     "speed": speed_table,
-    "speed-earlier": earlier_speed_sentence,
-    "fixed-length": savings_table,
-    "choices": choices_table,
-    "trials": trials_table,
     "context": context_table,
     "training": training_sentence,
     "phases": phases_table,
-    "flatness": flatness_sentence,
-    "usage": usage_table,
-    "grid": grid_table,
 }
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,9 +28,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.speed.one_codec import NEURAL_PEERS
 from vqcodec.codec import Codec
 from vqcodec.evaluation.environment import write_environment
+from vqcodec.geometry import Box
 from vqcodec.image.picture import read
 from vqcodec.image.save import write_image
-from vqcodec.rate import lmbda_of
+from vqcodec.rate import place_of, setting_at
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "speed"
@@ -107,9 +109,16 @@ def measure_stages(photo: Path) -> Rows:
 
         picture = timed("read JPEG", lambda source=source: read(io.BytesIO(source)))
         size = picture.pixels.shape[1::-1]
-        latents = timed("encoder", lambda picture=picture: codec.transform.latents(picture.pixels))
+        planes = codec.encode(picture, QUALITY)
+        latents = timed(
+            "encoder", lambda picture=picture, planes=planes: codec.transform.latents(picture.pixels, planes)
+        )
+        lmbda = setting_at(codec.config, place_of(QUALITY)).lmbda
         planes = timed(
-            "quantizer", lambda latents=latents: codec.transform.quantize(latents, lmbda_of(QUALITY))
+            "quantizer",
+            lambda latents=latents, planes=planes, lmbda=lmbda: codec.transform.quantize(
+                latents, planes, lmbda
+            ),
         )
         data = timed("context and coder, encode", lambda planes=planes, size=size: codec.pack(planes, size))
         timed("compress, in all", lambda picture=picture: codec.compress(picture, QUALITY))
@@ -138,16 +147,17 @@ def measure_rates() -> Rows:
     dtype = codec.transform.networks.dtype
     layer = torch.nn.Conv2d(width, width, 3).to(dtype, memory_format=torch.channels_last)
     x = torch.randn(1, width, rows + 2, columns + 2).to(dtype, memory_format=torch.channels_last)
-    planes = codec.transform.quantize(torch.randn(8 * rows, columns, codec.config.latent_dim), 0.0)
+    noise = np.random.default_rng(0).integers(0, 256, (16 * 8 * rows, 16 * columns, 3), np.uint8)
+    planes = codec.encode(noise, 100)
     with torch.inference_mode():
         plain = _median(lambda: [layer(x) for _ in range(50)]) / 50
     with FlopCounterMode(display=False) as counter:
-        codec.transform.render(planes[:, :rows])
+        codec.transform.render(planes.part(Box(0, 0, columns, rows)))
     per_position = counter.get_total_flops() / 2 / (rows * columns)
     generator = _median(lambda: codec.transform.render(planes))
     rates = {
         f"plain convolution, 3x3, {width} to {width} channels": width**2 * 9 * rows * columns / plain,
-        "generator, from indices to pixels": per_position * planes[0].size / generator,
+        "generator, from indices to pixels": per_position * 8 * rows * columns / generator,
     }
     return [
         {

@@ -15,7 +15,7 @@ from vqcodec.errors import ModelError
 from vqcodec.evaluation.codecs import BenchCodec, load_codec
 from vqcodec.evaluation.codecs.compressai import CompressAICodec
 from vqcodec.extras import MissingExtraError
-from vqcodec.rate import lmbda_of
+from vqcodec.rate import place_of, setting_at
 
 SIZE = (768, 512)  # of the Kodak pictures
 QUALITY = 50
@@ -64,13 +64,15 @@ def _codec() -> Codec:
 
 
 def _encode_network() -> Callable[[], Any]:
-    pixels = np.asarray(picture())
-    return lambda: _codec().transform.latents(pixels)
+    pixels, planes = np.asarray(picture()), _codec().encode(picture(), QUALITY)
+    return lambda: _codec().transform.latents(pixels, planes)
 
 
 def _quantize() -> Callable[[], Any]:
-    latents = _codec().transform.latents(np.asarray(picture()))
-    return lambda: _codec().transform.quantize(latents, lmbda_of(QUALITY))
+    planes = _codec().encode(picture(), QUALITY)
+    latents = _codec().transform.latents(np.asarray(picture()), planes)
+    lmbda = setting_at(_codec().config, place_of(QUALITY)).lmbda
+    return lambda: _codec().transform.quantize(latents, planes, lmbda)
 
 
 def _pack() -> Callable[[], Any]:

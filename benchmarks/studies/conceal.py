@@ -19,6 +19,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import ConcealedWarning
 from vqcodec.evaluation.environment import write_environment
 from vqcodec.evaluation.metrics import Scorer
+from vqcodec.geometry import Box
 from vqcodec.image.find import pictures_below
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -34,13 +35,12 @@ def in_tiles(codec: Codec, image: Image.Image, quality: float, tile_log2: int) -
     header = Header(
         *image.size,
         codec.model_id,
-        len(planes),
-        codec.config.codebook_size,
+        planes.stages,
+        planes.rate,
         codec.config.downsampling.bit_length() - 1,
         tile_log2,
     )
-    tiles = [header.tile(number) for number in range(header.tiles)]
-    parts = [planes[:, t.top : t.top + t.rows, t.left : t.left + t.columns] for t in tiles]
+    parts = [planes.part(Box.of_tile(header.tile(number))) for number in range(header.tiles)]
     return bitstream.write(header, codec.packing.coder.write(parts))
 
 
