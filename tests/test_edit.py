@@ -7,14 +7,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 from torch import Tensor
 
 from tests.support.planes import differs
 from vqcodec.codec import Codec, default_codec
 from vqcodec.edit import optimise_latents, transplant
+from vqcodec.entropy.base import quantized
 from vqcodec.geometry import Box
 from vqcodec.planes import Planes
+from vqcodec.runtime.pixels import block_means
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
@@ -75,6 +77,19 @@ def test_regions_outside_are_refused(region: Box, donor_at: tuple[int, int] | No
         transplant(numbered((4, 4), 1, 0, 1), numbered((4, 3), 1, 0, 1), region, donor_at)
 
 
+@pytest.mark.parametrize("step", [2, 5, 10, 20])
+@pytest.mark.parametrize("colour", ["white", "blue", "#ffff00", "#ff8000", "#00ff80"])
+def test_extreme_colours_stay_in_the_range_of_files(codec: Codec, step: int, colour: str) -> None:
+    """Rounded to a coarse step, they may lie beyond what a fine step allows."""
+    target, donor = (Planes.empty((4, 4), [], has_base=True) for _ in range(2))
+    donor.steps[:] = step
+    pixels = np.full((64, 64, 3), ImageColor.getrgb(colour), np.uint8)
+    donor.base[:] = quantized(block_means(pixels), step)
+    out = transplant(target, donor, Box(0, 0, 4, 4))
+    assert codec.unpack(codec.pack(out, (64, 64))) == out
+    assert np.abs(np.asarray(codec.decode(out)).astype(int) - pixels).max() <= 2 * step + 1
+
+
 @pytest.fixture(scope="module")
 def codec() -> Codec:
     return default_codec()
@@ -117,9 +132,18 @@ def test_an_edge_is_drawn(codec: Codec) -> None:
         grey = picture.mean((0, 1))
         return (grey[:, 40:48].mean() + 0.5).square() + (grey[:, 48:56].mean() - 0.5).square()
 
-    latents, start = optimise_latents(codec, planes, step_in_the_middle, steps=60)
-    pixels = codec.transform.render_latents(latents, start).mean((0, 2))
+    seen = []
+
+    def watched(picture: Tensor) -> Tensor:
+        seen.append(picture.detach())
+        return step_in_the_middle(picture)
+
+    latents, start = optimise_latents(codec, planes, watched, steps=60)
+    picture = codec.transform.render_latents(latents, start)
+    pixels = picture.mean((0, 2))
     assert pixels[48:56].mean() - pixels[40:48].mean() > 0.5
+    # What was optimised is what is rendered, though its planes have no layers.
+    assert (picture.permute(2, 0, 1) - seen[-1][0]).abs().mean() < 0.01
 
 
 def example(name: str) -> ModuleType:

@@ -114,6 +114,26 @@ def test_index_planes_survive_the_file():
     assert codec.decode(planes, image.size).tobytes() == codec.decompress(data).tobytes()
 
 
+@pytest.mark.parametrize("fault", ["step", "colour", "ended", "index", "grid"])
+def test_planes_that_no_reader_would_take_are_not_packed(fault: str) -> None:
+    codec = default_codec()
+    planes = codec.encode(photograph("coffee.jpg").crop((0, 0, 96, 96)), quality=60)
+    assert planes.layers[0][2, 3]
+    size = 96, 96
+    if fault == "step":
+        planes.steps[2, 3] += 1
+    elif fault == "colour":
+        planes.base[0, 2, 3] = 1 + round(255 / int(planes.steps[2, 3]))
+    elif fault == "ended":
+        planes.layers[0][2, 3], planes.layers[1][2, 3] = 0, 1
+    elif fault == "index":
+        planes.layers[0][2, 3] = codec.config.layers[0].codebook_size
+    else:
+        size = 97, 96
+    with pytest.raises(ValueError, match=r"steps|colours|values|ended|outside|do not fit"):
+        codec.pack(planes, size)
+
+
 FLAT = [(red, green, blue) for red in (0, 64, 255) for green in (0, 64, 255) for blue in (0, 64, 255)]
 
 

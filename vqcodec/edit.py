@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqcodec.codec import Codec
+from vqcodec.entropy.base import clipped
 from vqcodec.geometry import Box
 from vqcodec.model import VQGAN
 from vqcodec.planes import RATES, Planes
@@ -21,7 +22,8 @@ def transplant(target: Planes, donor: Planes, region: Box, donor_at: tuple[int, 
     """Copy a region of planes from one picture into another.
 
     If one picture has fewer layers, its missing ones count as index 0, "nothing to add". Steps of the base stay those
-    of the target, since a tile of a file has one: the base of the donor is rounded to them.
+    of the target, since a tile of a file has one: the base of the donor is rounded to them, and clipped to the colours
+    of pictures.
 
     Args:
         target: of a picture.
@@ -48,8 +50,10 @@ def transplant(target: Planes, donor: Planes, region: Box, donor_at: tuple[int, 
         inside = region.scaled(out.scale(number)).of(plane)
         inside[:] = part.layers[number] if number < len(part.layers) else 0
     if out.base is not None and out.steps is not None and part.base is not None and part.steps is not None:
+        steps = region.of(out.steps)
         levels = part.base.astype(np.float64) * part.steps
-        region.of(out.base)[:] = np.rint(levels / region.of(out.steps))
+        # White in a coarse step may be above 255.
+        region.of(out.base)[:] = clipped(np.rint(levels / steps), steps)
     return out
 
 

@@ -87,7 +87,8 @@ class Planes:
         """Check that the planes are of a model.
 
         Raises:
-            ValueError: the number, the shape or the range of planes is not that of the model.
+            ValueError: the number, the shape or the range of planes is not that of the model, or an index other than 0
+                stands where its position has ended.
         """
         if (self.base is None) == config.has_base or (self.base is None) != (self.steps is None):
             raise ValueError("the planes have a base and the model has none, or the other way round")
@@ -106,6 +107,11 @@ class Planes:
                 raise ValueError(f"a layer of shape {plane.shape} on {rows}x{columns} positions")
             if plane.size and not 0 <= plane.min() <= plane.max() < layer.codebook_size:
                 raise ValueError(f"an index is outside 0 to {layer.codebook_size - 1}")
+        last: dict[int, np.ndarray] = {}
+        for plane, layer in zip(self.layers, config.layers, strict=False):
+            if layer.ends and layer.band in last and plane[last[layer.band] == 0].any():
+                raise ValueError("an index other than 0 stands where its position has ended")
+            last[layer.band] = plane
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Planes):

@@ -124,6 +124,16 @@ def test_a_base_is_continued_smoothly(codec: Codec) -> None:
     assert np.abs(levels - wanted).max() < 30
 
 
+def test_white_is_continued_into_finer_steps(codec: Codec) -> None:
+    planes = Planes.empty((8, 8), [], has_base=True)
+    planes.base[0], planes.steps[:] = 13, 20
+    mask = np.zeros(planes.grid, bool)
+    mask[:, 3:] = True
+    planes.steps[mask] = 1
+    out = complete(codec.prior, planes, mask)
+    assert (out.base[0][mask] == 255).all()
+
+
 @pytest.mark.parametrize("where", ["stages", "type", "shape", "temperature"])
 def test_what_makes_no_sense_is_refused(codec: Codec, planes: Planes, where: str) -> None:
     mask, temperature = np.zeros((planes.stages, *planes.grid), bool), 1.0

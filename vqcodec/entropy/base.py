@@ -129,7 +129,7 @@ class BaseCoder:
         found = []
         for reader, padded, step in zip(readers, values, steps, strict=True):
             base = padded[:, 1:, 1:]
-            if not _possible(base, step):
+            if not np.array_equal(clipped(base, np.full(base.shape[1:], step)), base):
                 message = f"tile {reader.tile}, stage 0: the base has values that no picture has"
                 raise IndexMismatch(message, reader.tile, 0)
             base = base.astype(np.int16)
@@ -196,6 +196,20 @@ def count(base: np.ndarray, step: int) -> np.ndarray:
     return np.stack([np.bincount(plane.ravel(), minlength=size) for plane in places]).reshape(
         PLANES, CONTEXTS, ALPHABET
     )
+
+
+def clipped(base: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """A base (3, h, w) with steps (h, w), limited to the values that files may hold. Same dtype as the base."""
+    most = _most(steps)
+    least = -most
+    least[0] = 0
+    return np.clip(base, least, most).astype(base.dtype)
+
+
+def _most(steps: np.ndarray) -> np.ndarray:
+    """Largest magnitudes (3, h, w) of a base in its steps (h, w)."""
+    luma, chroma = (np.rint(255 / (factor * steps.astype(np.float64))) for factor in (1, CHROMA))
+    return np.stack([luma, chroma, chroma]).astype(np.int16)
 
 
 def check_plane(base: np.ndarray, step: int) -> np.ndarray:
@@ -300,9 +314,3 @@ def _leftover(reader: TileReader, tables: np.ndarray) -> np.ndarray:
         code = reader.decode(_ESCAPED, int(escaped.sum()))
         left[escaped] = (code // 2 + LARGEST + 1) * np.where(code % 2, -1, 1)
     return left
-
-
-def _possible(base: np.ndarray, step: int) -> bool:
-    """Whether a base has values of pictures only."""
-    luma, chroma = round(255 / step), round(255 / (CHROMA * step))
-    return bool(base[0].min() >= 0 and base[0].max() <= luma and np.abs(base[1:]).max() <= chroma)

@@ -8,7 +8,7 @@ import numpy as np
 
 import bitstream
 from bitstream import Header
-from vqcodec.entropy.base import BaseCoder
+from vqcodec.entropy.base import BaseCoder, clipped
 from vqcodec.entropy.coders import ContextCoder, IndexCoder, TableCoder
 from vqcodec.entropy.context import ContextModel
 from vqcodec.entropy.excerpt import read_excerpt
@@ -75,6 +75,9 @@ class Packing:
         tiles = [planes.part(Box.of_tile(header.tile(number))) for number in range(header.tiles)]
         if any(tile.steps is not None and (tile.steps != tile.steps[0, 0]).any() for tile in tiles):
             raise ValueError("the steps of the base differ within a tile")
+        base, steps = planes.base, planes.steps
+        if base is not None and steps is not None and not np.array_equal(clipped(base, steps), base):
+            raise ValueError("the base has values that no picture has")
         return bitstream.write(header, self.coder.write(tiles), metadata, alpha)
 
     def _header(self, planes: Planes, size: tuple[int, int], grey: bool = False) -> Header:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from vqcodec.entropy.base import clipped
 from vqcodec.entropy.context import ContextModel
 from vqcodec.errors import ModelError
 from vqcodec.generate.prior import Prior
@@ -139,7 +140,8 @@ def _continue_base(base: np.ndarray, steps: np.ndarray, hole: np.ndarray) -> Non
     else:
         levels = continued(torch.from_numpy(levels).permute(1, 2, 0), torch.from_numpy(~hole))
         levels = levels.permute(2, 0, 1).numpy()
-    base[:, hole] = np.rint(levels / (factors * steps))[:, hole]
+    # White in a coarse step may be above 255, and continue into a finer one.
+    base[:, hole] = clipped(np.rint(levels / (factors * steps)), steps)[:, hole]
 
 
 def _draw(

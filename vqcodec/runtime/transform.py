@@ -232,7 +232,8 @@ class Transform:
         def latents(grid: int, box: Box) -> Tensor:
             return self._latents_of(planes, grid, box)
 
-        for top, left, picture in self._synthesised(latents, planes, realism, still(planes)):
+        rate = self.fitting_rate(planes) if planes.base is not None else 0
+        for top, left, picture in self._synthesised(latents, planes, rate, realism, still(planes)):
             yield top, left, to_pixels(picture).cpu().numpy()
 
     def flat(self, planes: Planes) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -259,7 +260,8 @@ class Transform:
         some = latents[step]
         out = torch.empty(step * some.shape[0], step * some.shape[1], 3)
         weight = self.realism if realism is None else realism
-        for top, left, part in self._synthesised(lambda grid, box: latents[grid][box.slices], planes, weight):
+        parts = self._synthesised(lambda grid, box: latents[grid][box.slices], planes, planes.rate, weight)
+        for top, left, part in parts:
             out[top : top + part.shape[0], left : left + part.shape[1]] = part.float() / 127.5
         return out
 
@@ -267,12 +269,12 @@ class Transform:
         self,
         latents: Callable[[int, Box], Tensor],
         planes: Planes,
+        rate: int,
         realism: float,
         without: np.ndarray | None = None,
     ) -> Iterator[Part]:
         if isinstance(self.networks, Strips):
-            base, rate = self._base(planes), self.fitting_rate(planes)
-            return self.networks.synthesise(latents, base, rate, realism, without)
+            return self.networks.synthesise(latents, self._base(planes), rate, realism, without)
         step = self.config.downsampling
         return self.networks.synthesise(lambda box: latents(step, box), *planes.grid)
 
