@@ -21,6 +21,9 @@ LAYERS = (
     Layer(2, 0, 2, 16, True),
     Layer(2, 1, 2, 16, True),
 )
+FINE = (Layer(0, 0, 2, 24, True), Layer(0, 1, 2, 16, True))
+"""Without a layer at 1/16."""
+
 SINGLE = (Layer(0, 0, 1, 256, False),)
 
 

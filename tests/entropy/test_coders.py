@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bitstream import IndexMismatch, TileReader, TileStream
-from tests.entropy.models import LAYERS, SINGLE, random_planes, random_tables, random_weights
+from tests.entropy.models import FINE, LAYERS, SINGLE, random_planes, random_tables, random_weights
 from vqcodec.codec import default_codec
 from vqcodec.entropy.base import BaseCoder
 from vqcodec.entropy.coders import ContextCoder, IndexCoder, TableCoder, going_on
@@ -21,7 +21,7 @@ from vqcodec.model.config import Layer
 from vqcodec.weights import frequencies, load_model
 
 DATA = Path(__file__).parents[1] / "data"
-KINDS = [(LAYERS, True), (LAYERS, False), (SINGLE, False)]
+KINDS = [(LAYERS, True), (LAYERS, False), (LAYERS[:2], True), (FINE, True), (SINGLE, False)]
 
 
 def coders(layers: tuple[Layer, ...], has_base: bool) -> list[IndexCoder]:
@@ -30,7 +30,7 @@ def coders(layers: tuple[Layer, ...], has_base: bool) -> list[IndexCoder]:
     tables = [frequencies(rng.exponential(size=layer.codebook_size) ** 2) for layer in layers]
     return [
         TableCoder(tables, layers, base),
-        ContextCoder(ContextModel(random_weights(layers, has_base), layers), base),
+        ContextCoder(ContextModel(random_weights(layers, has_base), layers, has_base), base),
     ]
 
 
@@ -79,14 +79,16 @@ def test_fewer_stages_are_the_first_ones(which):
         assert read == replace(tile, layers=tile.layers[: stages - 1])
 
 
+@pytest.mark.parametrize(("layers", "has_base"), [(LAYERS, True), (SINGLE, False)])
 @pytest.mark.parametrize("which", [0, 1], ids=["tables", "context model"])
 @settings(max_examples=60, deadline=None)
-@given(place=st.floats(0, 1, exclude_max=True), value=st.integers(1, 255), stage=st.integers(0, len(LAYERS)))
-def test_a_changed_byte_is_noticed(which, place, value, stage):
-    coder = coders(LAYERS, True)[which]
-    tile = random_planes(LAYERS, True, (8, 9))
+@given(place=st.floats(0, 1, exclude_max=True), value=st.integers(1, 255), data=st.data())
+def test_a_changed_byte_is_noticed(layers, has_base, which, place, value, data):
+    coder = coders(layers, has_base)[which]
+    tile = random_planes(layers, has_base, (8, 9))
     (stream,) = coder.write([tile])
     slices = [bytearray(part) for part in stream.slices]
+    stage = data.draw(st.integers(0, len(slices) - 1))
     if not slices[stage]:
         return
     slices[stage][int(place * len(slices[stage]))] ^= value
@@ -98,6 +100,35 @@ def test_a_changed_byte_is_noticed(which, place, value, stage):
         assert error.stage <= stage + 1  # noqa: PT017 - most bytes matter, but not all
         return
     assert read == [tile]
+
+
+@pytest.mark.parametrize(("layers", "has_base"), KINDS)
+@pytest.mark.parametrize("which", [0, 1], ids=["tables", "context model"])
+def test_bytes_of_nothing_are_refused(layers, has_base, which):
+    """Any bytes decode to some indices, but not to those of the checks."""
+    coder = coders(layers, has_base)[which]
+    (stream,) = coder.write([random_planes(layers, has_base, (8, 9))])
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        reader = TileReader(0, [rng.bytes(len(part)) for part in stream.slices], stream.checks)
+        with pytest.raises(IndexMismatch) as caught:
+            coder.read([reader], [(8, 9)], 100 if has_base else 0)
+        assert caught.value.stage == 0
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["tables", "context model"])
+def test_layers_of_ended_positions_are_empty(which):
+    coder = coders(LAYERS, True)[which]
+    tile = random_planes(LAYERS, True, (8, 9))
+    for plane in tile.layers:
+        plane[:] = 0
+    (stream,) = coder.write([tile])
+    bits = coder.bits(tile)
+    for number, layer in enumerate(LAYERS):
+        if layer.stage:
+            assert not bits[number].any()
+            assert len(stream.slices[1 + number]) <= 1
+    assert coder.read(readers([stream]), [(8, 9)], tile.rate) == [tile]
 
 
 @pytest.mark.parametrize("quality", [10, 60])

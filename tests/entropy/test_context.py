@@ -9,11 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.entropy.models import LAYERS, SINGLE, random_planes, random_weights
+from tests.entropy.models import FINE, LAYERS, SINGLE, random_planes, random_weights
 from vqcodec.codec import Codec, default_codec
-from vqcodec.entropy.context import ContextModel, exp_table
+from vqcodec.entropy.context import ContextModel
 from vqcodec.entropy.features import base_features
-from vqcodec.entropy.weights import EIGHT_BIT, split
+from vqcodec.entropy.integers import exp_table
+from vqcodec.entropy.weights import EIGHT_BIT, ContextWeights, split
 from vqcodec.geometry import Box
 from vqcodec.planes import Planes
 
@@ -159,16 +160,18 @@ def test_a_photograph_equals_plain_integer_arithmetic(codec, photograph):
 
 
 @pytest.mark.parametrize("grid", [(9, 10), (1, 7), (6, 1), (1, 1)])
-@pytest.mark.parametrize(("layers", "has_base"), [(LAYERS, True), (LAYERS, False), (SINGLE, False)])
+@pytest.mark.parametrize(
+    ("layers", "has_base"), [(LAYERS, True), (LAYERS, False), (FINE, True), (SINGLE, False)]
+)
 def test_equals_plain_integer_arithmetic(layers, has_base, grid):
-    model = ContextModel(random_weights(layers, has_base), layers)
+    model = ContextModel(random_weights(layers, has_base), layers, has_base)
     tile = random_planes(layers, has_base, grid)
     assert_same(walk(model, [tile]), reference(model, tile))
 
 
 def test_products_of_bytes_and_of_floats_are_the_same(codec, photograph):
     """Processors without instructions for products of bytes take floats."""
-    floats = ContextModel(model_of(codec).weights, codec.config.layers)
+    floats = ContextModel(model_of(codec).weights, codec.config.layers, True)
     floats._bytes = None
     assert_same(walk(floats, [photograph]), walk(model_of(codec), [photograph]))
 
@@ -188,9 +191,12 @@ def test_groups_are_few_and_equal():
         split(257)
 
 
-def test_does_not_depend_on_threads_kernels_or_precision(codec, photograph):
-    model, tiles = model_of(codec), [photograph]
+@pytest.mark.parametrize("of_bytes", [True, False], ids=["bytes", "floats"])
+def test_does_not_depend_on_threads_kernels_or_precision(codec, photograph, of_bytes):
+    model, tiles = ContextModel(model_of(codec).weights, codec.config.layers, True), [photograph]
     wanted = walk(model, tiles)
+    if not of_bytes:
+        model._bytes = None
     threads = torch.get_num_threads()
     try:
         for number in (1, 2):
@@ -200,13 +206,18 @@ def test_does_not_depend_on_threads_kernels_or_precision(codec, photograph):
         assert_same(walk(model, tiles), wanted)
         with torch.backends.mkldnn.flags(enabled=False):
             assert_same(walk(model, tiles), wanted)
+        with torch.autocast("cpu", torch.bfloat16, enabled=False):
+            assert_same(walk(model, tiles), wanted)
+        torch.set_default_dtype(torch.float64)
+        assert_same(walk(model, tiles), wanted)
     finally:
+        torch.set_default_dtype(torch.float32)
         torch.set_float32_matmul_precision("highest")
         torch.set_num_threads(threads)
 
 
 def test_does_not_depend_on_which_tiles_are_computed_together():
-    model = ContextModel(random_weights(LAYERS, True), LAYERS)
+    model = ContextModel(random_weights(LAYERS, True), LAYERS, True)
     tiles = [random_planes(LAYERS, True, (7, 8), seed) for seed in range(3)]
     together = walk(model, tiles)
     alone = [walk(model, [tile]) for tile in tiles]
@@ -226,3 +237,58 @@ def test_frequencies_are_positive_and_complete(codec, photograph):
     for table in walk(model_of(codec), [photograph]):
         assert table.min(initial=1) >= 1
         assert set(table.sum(1)) <= {65536}
+
+
+@pytest.mark.parametrize(("layers", "has_base"), [(LAYERS, True), (FINE, True), (SINGLE, False)])
+def test_frequencies_at_any_positions_are_those_of_the_last_pass(layers, has_base):
+    model = ContextModel(random_weights(layers, has_base), layers, has_base)
+    tile = random_planes(layers, has_base, (7, 8))
+    tables = iter(walk(model, [tile]))
+    for number in range(len(layers)):
+        for _ in range(5 if number == 0 else 2):
+            first_tables, member_tables = next(tables), next(tables)
+        state = model.given(tile, number)
+        flat = tile.layers[number].reshape(-1).astype(np.int64)
+        last = passes(*tile.layers[number].shape, 2 if number else 5).reshape(-1)[state.alive]
+        positions = state.alive[last == last.max()][::-1]
+        state.look_at(positions)
+        first, _ = model.symbols(number, torch.from_numpy(flat[positions]))
+        np.testing.assert_array_equal(state.group_frequencies()[::-1], first_tables)
+        np.testing.assert_array_equal(state.member_frequencies(first.numpy())[::-1], member_tables)
+
+
+def test_a_change_shows_at_its_neighbours_and_not_at_itself():
+    model = ContextModel(random_weights(SINGLE, False), SINGLE, False)
+    tile = random_planes(SINGLE, False, (7, 8))
+    state = model.given(tile, 0)
+    everywhere = np.arange(56)
+    state.look_at(everywhere)
+    before = state.group_frequencies()
+    state.look_at(np.array([27]))
+    state.update(np.array([(int(tile.layers[0].reshape(-1)[27]) + 100) % 256]))
+    state.look_at(everywhere)
+    changed = (state.group_frequencies() != before).any(1)
+    reach = {27 + 8 * down + over for down, over in CROSS + KNIGHT}
+    assert set(np.flatnonzero(changed)) == reach
+
+
+def test_positions_that_have_ended_have_no_frequencies():
+    model = ContextModel(random_weights(LAYERS, True), LAYERS, True)
+    state = model.given(random_planes(LAYERS, True, (7, 8)), 1)
+    ended = np.setdiff1d(np.arange(56), state.alive)
+    assert len(ended)
+    with pytest.raises(ValueError, match="ended"):
+        state.look_at(ended[:1])
+
+
+def test_refuses_weights_of_other_layers_or_without_a_base():
+    weights = random_weights(LAYERS, True)
+    for layers, has_base in ((LAYERS[:2], True), (LAYERS, False), (LAYERS[:2] + LAYERS[:1:-1], True)):
+        with pytest.raises(ValueError, match="context model"):
+            ContextModel(weights, layers, has_base)
+    again = ContextWeights.from_tensors(weights.tensors())
+    for left, right in zip(again.layers, weights.layers, strict=True):
+        assert left.keys() == right.keys()
+        assert all(torch.equal(left[name], right[name]) for name in left)
+    with pytest.raises(ValueError, match="base"):
+        ContextModel(weights, LAYERS, True).start(1, 2, 2)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from vqcodec.entropy.features import base_features
+from vqcodec.entropy.integers import bytes_are_exact, frequencies
 from vqcodec.entropy.layers import ContextLayers, Row
-from vqcodec.entropy.passes import COARSER, NEIGHBOURHOOD, Grid, around, gathered
+from vqcodec.entropy.passes import COARSER, NEIGHBOURHOOD, Grid, around, gathered, scatter
 from vqcodec.entropy.weights import (
     ACTIVATION_MAX,
     EIGHT_BIT,
@@ -26,29 +27,13 @@ from vqcodec.entropy.weights import (
 )
 from vqcodec.forks import operation, settle
 from vqcodec.model.config import Layer
-from vqcodec.runtime.device import capabilities
+from vqcodec.planes import Planes
 
-FREQUENCY_SUM = 1 << 16
 # Added before a shift, to round; once per sum, with the bias that every sum has.
 _HALF = 1 << WEIGHT_BITS - 1
 _WITHOUT_HALF = "r1"
-# exp(-d / UNIT), d = 0, 1, ..., is in units of 2**-14.
-_EXP_ONE = 1 << 14
 # Products of fewer rows are faster in float32.
 _LEAST_ROWS = 16
-
-
-def exp_table() -> Tensor:
-    """Return a table of exp(-d / 16), d = 0..255, in units of 2**-14: (256,) int32.
-
-    It is computed with integers only. A float exp may differ in the last bit between machines; exp(-1/16)
-    with 62 fractional bits does not.
-    """
-    factor, scale, value, table = 4332278087304955804, 1 << 62, 1 << 62, []
-    for _ in range(256):
-        table.append((value * _EXP_ONE + scale // 2) // scale)
-        value = value * factor // scale
-    return torch.tensor(table, dtype=torch.int32)
 
 
 class ContextModel(ContextLayers):
@@ -57,6 +42,7 @@ class ContextModel(ContextLayers):
     Args:
         weights: the integer weights.
         layers: planes of indices of the model, in the order in which they are coded.
+        has_base: whether the model has a base.
 
     Attributes:
         embedding: of each layer, (K, E) int8.
@@ -66,15 +52,15 @@ class ContextModel(ContextLayers):
         ValueError: the weights are not of these layers.
     """
 
-    def __init__(self, weights: ContextWeights, layers: Sequence[Layer]) -> None:
-        if len(weights.layers) != len(layers):
-            raise ValueError(f"a context model of {len(weights.layers)} layers for {len(layers)}")
+    def __init__(self, weights: ContextWeights, layers: Sequence[Layer], has_base: bool) -> None:
+        weights.check(layers, has_base)
         self.describe(layers)
+        self._has_base = has_base
         self.weights = weights
         # Convert the matrix factors to float32 once. Biases stay integers, and include the half that rounds.
         self._factors: list[dict[str, Tensor]] = []
         self._biases: list[dict[str, Tensor]] = []
-        self._bytes: list[dict[str, Tensor]] | None = [] if _bytes_are_exact() else None
+        self._bytes: list[dict[str, Tensor]] | None = [] if bytes_are_exact() else None
         for tensors in weights.layers:
             factors = {name: tensor.float() for name, tensor in tensors.items() if name in EIGHT_BIT}
             biases = {
@@ -90,7 +76,6 @@ class ContextModel(ContextLayers):
                 )
         self.embedding = [tensors["embedding"].to(torch.int8) for tensors in weights.layers]
         self.own = [tensors.get("own", tensors["embedding"]).to(torch.int8) for tensors in weights.layers]
-        self._exp = exp_table()
 
     def looks_at(self, layer: int, name: str) -> bool:
         """Whether a layer has a matrix of this name (w1, u1, c1)."""
@@ -113,21 +98,47 @@ class ContextModel(ContextLayers):
             rate: point of the rate dial, 0..255.
             base: (count, 3, rows, columns) integers; `None` if the model has no base.
             steps: (count,) or (count, rows, columns) integers; `None` if the model has no base.
+
+        Raises:
+            ValueError: there is a base and the model has none, or the other way round.
         """
+        if not (base is not None) == (steps is not None) == self._has_base:
+            raise ValueError("tiles have a base and the model has none, or the other way round")
         settle()
         features = None if base is None or steps is None else base_features(base, steps)
         return ContextState(self, Grid(count, rows, columns), rate, features)
 
+    def given(self, planes: Planes, layer: int) -> ContextState:
+        """Know a layer of planes, all layers before it and the base, for frequencies at any positions of the layer.
+
+        Call `look_at`, then `group_frequencies` and `member_frequencies`. They follow from the neighbours of a
+        position, not from its own index. `update` changes the indices there, for all that comes after.
+
+        Args:
+            planes: of one tile or of any part of a picture, up to this layer at least.
+            layer: number of the layer.
+        """
+        base = None if planes.base is None else planes.base[None]
+        steps = None if planes.steps is None else planes.steps[None]
+        state = self.start(1, *planes.grid, planes.rate, base, steps)
+        for number, plane in enumerate(planes.layers[:layer]):
+            state.know(number, plane.reshape(-1))
+        state.begin(layer)
+        state.look_at(state.alive)
+        state.update(planes.layers[layer].reshape(-1)[state.alive].astype(np.int64))
+        return state
+
     def group_frequencies(self, layer: int, hidden: Tensor) -> Tensor:
         """Return the frequencies (n, G + 1) int32 of the first symbol, given activations (n, H)."""
-        return self._frequencies(self.group_logits(layer, hidden))
+        return frequencies(self.group_logits(layer, hidden))
 
     def member_frequencies(self, layer: int, hidden: Tensor, group: Tensor) -> Tensor:
         """Return the frequencies (n, M) int32 of the members, given activations (n, H) and groups (n,) int64."""
         if len(group) == 0:
             return torch.zeros(0, self.members[layer], dtype=torch.int32)
-        logits, order = self.member_logits(layer, hidden, group)
-        return torch.empty_like(logits).index_copy_(0, order, self._frequencies(logits))
+        order = torch.from_numpy(group.to(torch.int16).numpy().argsort(kind="stable"))
+        logits = self.member_logits(layer, hidden.index_select(0, order), group.index_select(0, order))
+        return torch.empty_like(logits).index_copy_(0, order, frequencies(logits))
 
     def product(self, inputs: Tensor, layer: int, name: str, row: Row = None) -> Tensor:
         """Multiply inputs (n, C) with the transpose of a matrix (N, C): (n, N) int32.
@@ -158,40 +169,12 @@ class ContextModel(ContextLayers):
     def clamp(self, values: Tensor) -> Tensor:
         return values.clamp_(0, ACTIVATION_MAX).to(torch.int8)
 
-    def _frequencies(self, logits: Tensor) -> Tensor:
-        """Turn logits (n, A) int32 into frequencies (n, A) int32 of at least 1 that sum to 2**16."""
-        largest, place = logits.max(1, keepdim=True)
-        distance = (largest - logits).clamp_(max=len(self._exp) - 1)
-        mass = self._exp.index_select(0, distance.flatten()).view_as(distance)
-        # mass <= 2**14 and reciprocal <= 2**16, so the product fits into 31 bits.
-        total = mass.sum(1, keepdim=True, dtype=torch.int32)
-        reciprocal = (FREQUENCY_SUM - logits.shape[1]) * _EXP_ONE // total
-        result = mass.mul_(reciprocal).bitwise_right_shift_(14).add_(1)
-        left = FREQUENCY_SUM - result.sum(1, keepdim=True, dtype=torch.int32)
-        return result.scatter_add_(1, place, left)
-
-
-def _bytes_are_exact() -> bool:
-    """Return whether products of 8-bit integers are fast and exact on this machine.
-
-    On CPUs without instructions for them, oneDNN adds pairs of products in 16 bits, which is too few.
-    """
-    known = capabilities()
-    if not any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
-        return False
-    if not hasattr(torch, "_int_mm"):
-        return False
-    largest = torch.full((64, 128), ACTIVATION_MAX, dtype=torch.int8)
-    signs = torch.tensor([[1], [-1]]).repeat(32, 1).to(torch.int8)
-    expected = (signs * largest).float() @ largest.float().T
-    return torch.equal(torch._int_mm(signs * largest, largest.T.contiguous()).float(), expected)
-
 
 class ContextState:
     """The known part of some tiles, while their layers are coded one after another.
 
-    For each layer, call `begin`; then for each pass `group_frequencies`, `member_frequencies` and `update`; then
-    `end`. Arrays have one row per position of the pass that goes on, tile by tile, in raster order.
+    For each layer, call `begin`; then for each pass `next_pass`, `group_frequencies`, `member_frequencies` and
+    `update`; then `end`. Arrays have one row per position of the pass that goes on, tile by tile, in raster order.
 
     Args:
         model: the context model.
@@ -217,22 +200,29 @@ class ContextState:
             self._grids[2] = Grid(count, 2 * rows, 2 * columns)
             self._parent, self._place = grid.coarser()
         self.plane: Tensor
-        # Set by `begin`: the layer, the positions that go on with their passes, what is known of them but for their
-        # own layer, and what is known of that.
+        # Set by `begin`: the layer, the positions that go on with their passes, and what is known of the grid and of
+        # the layer, at all positions with borders.
         self._layer = -1
         self._alive: Tensor
         self._passes: Tensor
-        self._total: Tensor
+        self._near: Tensor
         self._own: Tensor
-        # Set by each pass: the rows of it among those that go on, and the activations.
+        # Sums that positions share, with the biases that all have, and which of them is that of each position.
+        self._shared: Tensor
+        self._share: Tensor
+        # Set by each pass: its number, its positions, and the activations there.
         self._which: int
-        self._rows: Tensor
+        self._positions: Tensor
         self._hidden: Tensor
-        self._coded: Tensor
 
     def passes(self) -> int:
         """Number of passes over the current layer."""
         return len(around(self._layer))
+
+    @property
+    def alive(self) -> np.ndarray:
+        """Positions that go on in the current layer, (n,) int64, among those of all tiles."""
+        return self._alive.numpy()
 
     @torch.inference_mode()
     def begin(self, layer: int) -> None:
@@ -247,31 +237,32 @@ class ContextState:
         self._passes = grid.passes(layer).index_select(0, self._alive)
         self._own = grid.maps(model.own[layer].shape[1], torch.int8)
         # Dead positions count as index 0 from the start.
-        if len(self._alive) < size:
-            dead = torch.ones(size, dtype=torch.bool)
-            dead[self._alive] = False
-            self._own[grid.inside[dead]] = model.own[layer][0]
-        self._total = self._known_before(grid, scale)
-
-    def _known_before(self, grid: Grid, scale: int) -> Tensor:
-        """The input of the first activation of all positions that go on, but for their own layer."""
-        model, layer, alive = self._model, self._layer, self._alive
-        total = model.bias(layer, "r1", self._rate).repeat(len(alive), 1)
+        if going is not None:
+            self._own[grid.inside[~going]] = model.own[layer][0]
         if model.looks_at(layer, "w1"):
-            near = self._clamped(scale)
-            total += model.product(gathered(near, grid.inside[alive], grid.steps(NEIGHBOURHOOD)), layer, "w1")
-        parents = self._parent[alive] if scale == 2 else alive
+            self._near = self._clamped(scale)
+        self._share_sums(scale)
+
+    def _share_sums(self, scale: int) -> None:
+        """Compute what the base and the coarser grid tell, and the bias of the rate, once for all that share it."""
+        model, layer, grid = self._model, self._layer, self._grids[1]
+        # Squares of the coarsest grid in which any position goes on, and the number of each among them.
+        needed = torch.zeros(len(grid.inside), dtype=torch.bool)
+        needed[self._parent[self._alive] if scale == 2 else self._alive] = True
+        squares, number = needed.nonzero().flatten(), needed.cumsum(0) - 1
+        bias = model.bias(layer, "r1", self._rate)
+        self._shared = bias.expand(len(squares), -1)
+        if self._features is not None:
+            self._shared = model.product(self._features.index_select(0, squares), layer, "c1") + bias
+        self._share = number[self._parent] if scale == 2 else number
         if model.looks_at(layer, "u1"):
-            coarse, places = self._clamped(1), self._place[alive]
+            coarse, inside = self._clamped(1), grid.inside[squares]
+            sums = torch.empty(len(COARSER), *self._shared.shape, dtype=torch.int32)
             for place, offsets in enumerate(COARSER):
-                rows = (places == place).nonzero().flatten()
-                beside = gathered(coarse, self._grids[1].inside[parents[rows]], self._grids[1].steps(offsets))
-                total.index_add_(0, rows, model.product(beside, layer, "u1", place))
-        if model.looks_at(layer, "c1") and self._features is not None:
-            # Positions of one square share its features.
-            of_base = model.product(self._features, layer, "c1")
-            total += of_base.index_select(0, parents)
-        return total
+                beside = gathered(coarse, inside, grid.steps(offsets))
+                torch.add(model.product(beside, layer, "u1", place), self._shared, out=sums[place])
+            self._shared = sums.flatten(0, 1)
+            self._share += self._place * len(squares)
 
     def _clamped(self, scale: int) -> Tensor:
         return self._before[scale].clamp(-ACTIVATION_MAX, ACTIVATION_MAX).to(torch.int8)
@@ -284,19 +275,36 @@ class ContextState:
             the positions that it codes, among those of all tiles, and how many of them each tile has; int64.
         """
         self._which += 1
-        self._rows = (self._passes == self._which).nonzero().flatten()
-        positions = self._alive[self._rows].numpy()
-        count = self._grids[1].shape[0]
+        self._positions = self._alive[self._passes == self._which]
+        positions, count = self._positions.numpy(), self._grids[1].shape[0]
         return positions, np.bincount(positions // (len(self.plane) // count), minlength=count)
+
+    @torch.inference_mode()
+    def look_at(self, positions: np.ndarray) -> None:
+        """Go to any positions, as if they were those of the last pass. See `ContextModel.given`.
+
+        Args:
+            positions: (n,) int64, among those of all tiles, that go on.
+
+        Raises:
+            ValueError: a position has ended before this layer.
+        """
+        going = self._going.get(self._model.layers[self._layer].band)
+        self._which, self._positions = self.passes() - 1, torch.from_numpy(positions.copy())
+        if going is not None and not going[self._positions].all():
+            raise ValueError(f"a position has ended before layer {self._layer}")
 
     @torch.inference_mode()
     def group_frequencies(self) -> np.ndarray:
         """Return the frequencies (n, G + 1) of the first symbol at the positions of the current pass."""
         model, layer, which = self._model, self._layer, self._which
-        total = self._total.index_select(0, self._rows) + model.bias(layer, "b1", which)
+        grid = self._grids[model.layers[layer].scale]
+        places = grid.inside.index_select(0, self._positions)
+        total = self._shared.index_select(0, self._share.index_select(0, self._positions))
+        total += model.bias(layer, "b1", which)
+        if model.looks_at(layer, "w1"):
+            total += model.product(gathered(self._near, places, grid.steps(NEIGHBOURHOOD)), layer, "w1")
         if which:
-            grid = self._grids[model.layers[layer].scale]
-            places = grid.inside[self._alive[self._rows]]
             known = gathered(self._own, places, grid.steps(around(layer)[which]))
             total += model.product(known, layer, "v1", which - 1)
         self._hidden = model.hidden(layer, total)
@@ -314,11 +322,10 @@ class ContextState:
     def update(self, indices: np.ndarray) -> None:
         """Add the indices (n,) of the current pass."""
         chosen = torch.from_numpy(indices).long()
-        positions = self._alive[self._rows]
-        self.plane[positions] = chosen
+        self.plane[self._positions] = chosen
         model, layer = self._model, self._layer
-        grid = self._grids[model.layers[layer].scale]
-        self._own.index_copy_(0, grid.inside[positions], model.own[layer].index_select(0, chosen))
+        inside = self._grids[model.layers[layer].scale].inside
+        scatter(self._own, inside[self._positions], model.own[layer].index_select(0, chosen))
 
     @torch.inference_mode()
     def end(self) -> None:
@@ -328,7 +335,13 @@ class ContextState:
         grid, embedding = self._grids[scale], model.embedding[layer]
         if scale not in self._before:
             self._before[scale] = grid.maps(embedding.shape[1], torch.int16)
-        added = embedding.index_select(0, self.plane).to(torch.int16)
-        self._before[scale].index_add_(0, grid.inside, added)
+        sums = grid.without_borders(self._before[scale])
+        sums += embedding.index_select(0, self.plane).view(sums.shape)
         if model.layers[layer].ends:
             self._going[band] = self.plane != 0
+
+    @torch.inference_mode()
+    def know(self, layer: int, plane: np.ndarray) -> None:
+        """Take indices (positions,) of a whole layer as known, without passes; all layers before are known."""
+        self._layer, self.plane = layer, torch.from_numpy(plane.astype(np.int64))
+        self.end()

@@ -79,20 +79,14 @@ class ContextLayers(ABC):
         """Compute the logits (n, G + 1) of the first symbol from h2 (n, H)."""
         return self.shift(self.product(hidden, layer, "wg") + self.bias(layer, "bg"))
 
-    def member_logits(self, layer: int, hidden: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the member logits from h2 (n, H) and groups (n,) int64, 0 to G - 1.
-
-        Returns:
-            the logits (n, M), sorted by group, and the order (n,) that sorts them.
-        """
+    def member_logits(self, layer: int, hidden: Tensor, group: Tensor) -> Tensor:
+        """Compute the member logits (n, M) from h2 (n, H) and groups (n,) int64, 0 to G - 1, in ascending order."""
         given = self.bias(layer, "e3").index_select(0, group)
         hidden = self.clamp(self.shift(self.product(hidden, layer, "w3") + given))
         # Each group has its own matrix.
-        order = group.argsort()
-        counts = torch.bincount(group, minlength=self.groups[layer]).tolist()
+        there, counts = group.unique_consecutive(return_counts=True)
         parts = [
             self.product(part, layer, "wm", number)
-            for number, part in enumerate(hidden.index_select(0, order).split(counts))
+            for number, part in zip(there.tolist(), hidden.split(counts.tolist()), strict=True)
         ]
-        added = self.bias(layer, "bm").index_select(0, group.index_select(0, order))
-        return self.shift(torch.cat(parts) + added), order
+        return self.shift(torch.cat(parts) + self.bias(layer, "bm").index_select(0, group))

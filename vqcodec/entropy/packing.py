@@ -40,7 +40,9 @@ class Packing:
         self._config: Shape = file.model.config
         layers = self._config.layers
         self.base = None if file.base_tables is None else BaseCoder(file.base_tables)
-        self.context = None if file.context is None else ContextModel(file.context, layers)
+        self.context = (
+            None if file.context is None else ContextModel(file.context, layers, self._config.has_base)
+        )
         self.coder: IndexCoder = TableCoder(file.tables, layers, self.base)
         if self.context is not None:
             self.coder = ContextCoder(self.context, self.base)

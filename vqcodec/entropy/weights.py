@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+from vqcodec.model.config import Layer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -73,6 +76,45 @@ class ContextWeights:
             number, _, name = key.partition(".")
             layers.setdefault(int(number), {})[name] = tensor
         return cls([layers[number] for number in sorted(layers)])
+
+    def check(self, layers: Sequence[Layer], has_base: bool) -> None:
+        """Check that the weights are of a model.
+
+        Args:
+            layers: planes of indices of the model.
+            has_base: whether it has a base.
+
+        Raises:
+            ValueError: layers or tensors are missing or too many, or a codebook has another size.
+        """
+        if len(self.layers) != len(layers):
+            raise ValueError(f"a context model of {len(self.layers)} layers for {len(layers)}")
+        scales = [layer.scale for layer in layers]
+        for number, (tensors, layer) in enumerate(zip(self.layers, layers, strict=True)):
+            wanted = names(scales[:number], layer.scale, has_base)
+            if set(tensors) != wanted:
+                raise ValueError(
+                    f"layer {number} of the context model has {sorted(tensors)}, not {sorted(wanted)}"
+                )
+            if len(tensors["embedding"]) != layer.codebook_size:
+                raise ValueError(
+                    f"layer {number} of the context model is not for {layer.codebook_size} codewords"
+                )
+
+
+def names(before: Sequence[int], scale: int, has_base: bool) -> set[str]:
+    """Names of the tensors of a layer.
+
+    Args:
+        before: scales of the layers before it.
+        scale: of the layer.
+        has_base: whether the model has a base.
+    """
+    found = {"embedding", "v1", "r1", "b1", "w2", "b2", "wg", "bg", "w3", "e3", "wm", "bm"}
+    found |= {"own"} if not before else set()
+    found |= {"w1"} if scale in before else set()
+    found |= {"u1"} if scale == 2 and 1 in before else set()
+    return found | ({"c1"} if has_base else set())
 
 
 def is_eight_bit(key: str) -> bool:

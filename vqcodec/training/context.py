@@ -69,7 +69,7 @@ class FloatContextModel(nn.Module, ContextLayers):
                 tensors["own"] = 0.5 * torch.randn(layer.codebook_size, own)
             if layer.scale in scales[:number]:
                 tensors["w1"] = _weight(hidden, len(NEIGHBOURHOOD) * sizes.channels)
-            if layer.scale == 2:
+            if layer.scale == 2 and 1 in scales[:number]:
                 tensors["u1"] = _weight(len(COARSER), hidden, len(COARSER[0]) * sizes.channels)
             if has_base:
                 tensors["c1"] = 0.1 * _weight(hidden, CHANNELS)
@@ -148,9 +148,10 @@ class FloatContextModel(nn.Module, ContextLayers):
         going = first.nonzero().flatten()
         if not len(going):
             return cost
-        logits, order = self.member_logits(number, hidden[going], first[going] - 1)
-        of_member = F.cross_entropy(logits / UNIT, member[going][order], reduction="none")
-        return cost.index_add(0, going[order], of_member)
+        groups, order = (first[going] - 1).sort()
+        going = going[order]
+        logits = self.member_logits(number, hidden[going], groups)
+        return cost.index_add(0, going, F.cross_entropy(logits / UNIT, member[going], reduction="none"))
 
     def product(self, inputs: Tensor, layer: int, name: str, row: Row = None) -> Tensor:
         matrix = self.tensors(layer)[name]
