@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqcodec.forks import settle
 from vqcodec.model.base import BLOCK, Base, to_ycc
 
 
@@ -29,6 +30,7 @@ def block_means(pixels: np.ndarray) -> np.ndarray:
 
     The picture is continued by its edge to whole squares.
     """
+    settle()
     height, width = pixels.shape[:2]
     rows = []
     for top in range(0, height, BLOCK):
@@ -41,6 +43,7 @@ def block_means(pixels: np.ndarray) -> np.ndarray:
 @torch.inference_mode()
 def base_colours(base: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """The colours of a base (3, h, w) with steps (h, w): (h, w, 3) uint8."""
+    settle()
     return to_pixels(127.5 * base_tensor(base, steps).picture[0].permute(1, 2, 0)).numpy()
 
 
