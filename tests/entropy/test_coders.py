@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -129,6 +130,16 @@ def test_layers_of_ended_positions_are_empty(which):
             assert not bits[number].any()
             assert len(stream.slices[1 + number]) <= 1
     assert coder.read(readers([stream]), [(8, 9)], tile.rate) == [tile]
+
+
+def test_autocast_of_a_caller_changes_no_file():
+    codec = default_codec()
+    picture = Image.open(DATA / "temple.jpg").crop((0, 0, 100, 60))
+    planes = codec.encode(picture, 70)
+    data = codec.packing.pack(planes, picture.size)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert codec.packing.pack(planes, picture.size) == data
+        assert codec.packing.unpack(data) == planes
 
 
 @pytest.mark.parametrize("quality", [10, 60])

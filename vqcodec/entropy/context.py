@@ -157,7 +157,9 @@ class ContextModel(ContextLayers):
             matrix = self._bytes[layer][name]
             with operation:
                 return torch._int_mm(inputs.to(torch.int8), matrix if row is None else matrix[row])
-        return (inputs.to(factor.dtype) @ factor.T).to(torch.int32)
+        # A caller's autocast would round the sums to bfloat16.
+        with torch.autocast("cpu", enabled=False):
+            return (inputs.to(factor.dtype) @ factor.T).to(torch.int32)
 
     def bias(self, layer: int, name: str, row: Row = None) -> Tensor:
         bias = self._biases[layer][name]
