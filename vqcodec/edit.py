@@ -13,7 +13,7 @@ from vqcodec.codec import Codec
 from vqcodec.entropy.base import clipped
 from vqcodec.geometry import Box
 from vqcodec.model import VQGAN
-from vqcodec.planes import RATES, Planes
+from vqcodec.planes import Planes
 from vqcodec.runtime.pixels import base_tensor
 from vqcodec.runtime.strips import Strips
 
@@ -109,5 +109,5 @@ def _renderer(codec: Codec, planes: Planes) -> Callable[[dict[int, Tensor]], Ten
     assert planes.steps is not None
     generator = transform.networks.blended(transform.realism)
     base = base_tensor(planes.base, planes.steps, transform.device)
-    rate = torch.full((1,), planes.rate / (RATES - 1), device=transform.device)
+    rate = torch.full((1,), planes.point, device=transform.device)
     return lambda latents: model.over_base(generator(latents, base.features, rate), base)

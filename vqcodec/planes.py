@@ -52,6 +52,21 @@ class Planes:
         """Positions of a layer along each side of a position of the grid."""
         return self.layers[layer].shape[0] // self.grid[0]
 
+    @property
+    def point(self) -> float:
+        """Point of the rate dial, 0..1."""
+        return self.rate / (RATES - 1)
+
+    def on_layer(self, layer: int, where: np.ndarray) -> np.ndarray:
+        """Values of the grid, (h, w), at all positions of a layer."""
+        scale = self.scale(layer)
+        return where.repeat(scale, 0).repeat(scale, 1)
+
+    def trimmed(self) -> Planes:
+        """The same without final layers that add nothing anywhere."""
+        used = [number for number, plane in enumerate(self.layers) if plane.any()]
+        return replace(self, layers=self.layers[: used[-1] + 1 if used else 0])
+
     def part(self, box: Box) -> Planes:
         """The planes of a box, as views."""
         layers = [box.scaled(self.scale(number)).of(plane) for number, plane in enumerate(self.layers)]
@@ -80,8 +95,7 @@ class Planes:
             np.copyto(self.base, before.base, where=where)
             np.copyto(self.steps, before.steps, where=where)
         for number, plane in enumerate(self.layers):
-            scale = self.scale(number)
-            np.copyto(plane, before.layers[number], where=where.repeat(scale, 0).repeat(scale, 1))
+            np.copyto(plane, before.layers[number], where=self.on_layer(number, where))
 
     def check(self, config: Shape) -> None:
         """Check that the planes are of a model.

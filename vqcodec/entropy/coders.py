@@ -166,7 +166,6 @@ class ContextCoder:
         return tiles
 
     def _read_layer(self, state: ContextState, layer: int, readers: Sequence[TileReader]) -> None:
-        members = self._model.members[layer]
         state.begin(layer)
         for _ in range(state.passes()):
             positions, counts = state.next_pass()
@@ -180,14 +179,14 @@ class ContextCoder:
             first = np.concatenate(parts)
             going = [int(np.count_nonzero(part)) for part in parts]
             tables = np.split(state.member_frequencies(first), np.cumsum(going)[:-1])
-            indices = np.zeros(len(first), np.int64)
-            indices[first != 0] = np.concatenate(
+            members = np.zeros(len(first), np.int64)
+            members[first != 0] = np.concatenate(
                 [
                     reader.decode(table) if len(table) else np.empty(0, np.int32)
                     for reader, table in zip(readers, tables, strict=True)
                 ]
             )
-            state.update(np.where(first, (first - 1) * members + indices, 0))
+            state.update(self._model.indices(layer, first, members))
         state.end()
 
     def bits(self, tile: Planes) -> list[np.ndarray]:
@@ -213,7 +212,6 @@ class ContextCoder:
 
     def _coded(self, state: ContextState, layer: int, planes: np.ndarray) -> Iterator[_Symbols]:
         """Compute symbols and frequencies of a layer (tiles, rows, columns), pass by pass."""
-        members, ends = self._model.members[layer], self._model.layers[layer].ends
         flat = planes.reshape(-1)
         state.begin(layer)
         for _ in range(state.passes()):
@@ -221,12 +219,10 @@ class ContextCoder:
             if not len(positions):
                 continue
             indices = flat[positions].astype(np.int64)
-            first = 1 + indices // members
-            if ends:
-                first[indices == 0] = 0
+            first, members = self._model.symbols(layer, indices)
             first_tables = state.group_frequencies()
             member_tables = state.member_frequencies(first)
-            there = (indices % members)[first != 0]
+            there = members[first != 0]
             yield _Symbols(positions, counts, first, first_tables, there, member_tables)
             state.update(indices)
         state.end()

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +28,7 @@ from vqcodec.entropy.weights import split
 from vqcodec.model.config import Layer
 
 Row = int | tuple[int, int] | None
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 class ContextLayers(ABC):
@@ -63,12 +66,16 @@ class ContextLayers(ABC):
     def clamp(self, values: Tensor) -> Tensor:
         """Apply ReLU and the limit of an activation. May overwrite `values`."""
 
-    def symbols(self, layer: int, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def symbols(self, layer: int, indices: Array) -> tuple[Array, Array]:
         """First symbols and members of indices (n,); members mean nothing where the first symbol is 0."""
         first = 1 + indices // self.members[layer]
         if self.layers[layer].ends:
-            first = torch.where(indices == 0, torch.zeros_like(first), first)
+            first = first * (indices != 0)
         return first, indices % self.members[layer]
+
+    def indices(self, layer: int, first: Array, members: Array) -> Array:
+        """The inverse of `symbols`; index 0 where the first symbol is 0."""
+        return ((first - 1) * self.members[layer] + members) * (first != 0)
 
     def hidden(self, layer: int, total: Tensor) -> Tensor:
         """Compute h2 (n, H) from the input of the first activation (n, H)."""

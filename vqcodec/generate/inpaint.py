@@ -111,9 +111,7 @@ def fill(
     if part.base is not None and part.steps is not None:
         _continue_base(part.base, part.steps, mask[0])
         mask = mask[1:]
-    masks = [
-        hole.repeat(part.scale(layer), 0).repeat(part.scale(layer), 1) for layer, hole in enumerate(mask)
-    ]
+    masks = [part.on_layer(layer, hole) for layer, hole in enumerate(mask)]
     if prior.context is not None:
         _draw(prior.context, part, masks, temperature, rng)
         return
@@ -164,7 +162,6 @@ def _draw(
         base, steps = part.base[None], part.steps[None]
     state = model.start(1, *part.grid, part.rate, base, steps)
     for layer, (plane, hole) in enumerate(zip(part.layers, masks, strict=True)):
-        members, ends = model.members[layer], model.layers[layer].ends
         known, lost = plane.reshape(-1).astype(np.int64), hole.reshape(-1)
         state.begin(layer)
         for _ in range(state.passes()):
@@ -172,19 +169,16 @@ def _draw(
             if not len(positions):
                 continue
             unknown, indices = lost[positions], known[positions]
-            first = 1 + indices // members
-            if ends:
-                first[indices == 0] = 0
+            first, _ = model.symbols(layer, indices)
             tables = state.group_frequencies()
-            if not ends:
+            if not model.layers[layer].ends:
                 # No index has this symbol.
                 tables[:, 0] = 0
             first[unknown] = _choose(tables[unknown], temperature, rng)
             tables = state.member_frequencies(first)
             drawn = np.zeros_like(first)
             drawn[first != 0] = _choose(tables, temperature, rng)
-            drawn = np.where(first, (first - 1) * members + drawn, 0)
-            state.update(np.where(unknown, drawn, indices))
+            state.update(np.where(unknown, model.indices(layer, first, drawn), indices))
         state.end()
         # Where a position does not go on, index 0 is all that there can be.
         plane[hole] = state.plane.numpy().reshape(plane.shape)[hole]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from typing_extensions import Self
+
+Point = TypeVar("Point", "float", "Tensor")
 
 
 @dataclass(frozen=True)
@@ -159,12 +162,12 @@ class ModelConfig(Config):
         """Channels of all latents on a grid; 0 if there are none."""
         return sum(band.dim for band in self.bands if band.downsampling == downsampling)
 
-    def lmbda(self, rate: float) -> float:
-        """Lambda at a point of the rate dial, 0..1."""
+    def lmbda(self, rate: Point) -> Point:
+        """Lambda at a point of the rate dial, 0..1, or at points (N,)."""
         lowest, highest = self.lmbdas
         return lowest * (highest / lowest) ** rate
 
-    def base_step(self, rate: float) -> float:
-        """Step of the base at a point of the rate dial, 0..1, in levels."""
+    def base_step(self, rate: Point) -> Point:
+        """Step of the base in levels at a point of the rate dial, 0..1, or at points (N,)."""
         lowest, highest = self.base_steps
         return lowest * (highest / lowest) ** rate

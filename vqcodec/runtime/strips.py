@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -41,7 +41,8 @@ WIDEST = 1 << 13
 MOST_PREPARED = 16
 
 Key = TypeVar("Key")
-Prepared = TypeVar("Prepared")
+# Layers to 1/8, what enters or leaves there, and layers from there on.
+Networks: TypeAlias = tuple[list[Layer], Convolution | None, list[Layer]]
 
 
 class Strips:
@@ -58,8 +59,8 @@ class Strips:
         self._model = model
         self._realistic = realistic
         # By rate, and by rate and weight of the second generator.
-        self._encoders: dict[int, tuple[list[Layer], list[Layer]]] = {}
-        self._generators: dict[tuple[int, float], tuple[list[Layer], Convolution | None, list[Layer]]] = {}
+        self._encoders: dict[int, Networks] = {}
+        self._generators: dict[tuple[int, float], Networks] = {}
 
     def analyse(self, pixels: np.ndarray, base: Base, rate: int) -> Iterator[tuple[int, Part]]:
         """Yield the latents of pixels (H, W, 3) uint8 in parts: downsampling, and top, left and (h, w, D) float32.
@@ -69,12 +70,10 @@ class Strips:
             base: its base, of one picture.
             rate: point of the rate dial, 0..255.
         """
-        model = self._model
-        step = model.config.downsampling
+        step = self._model.config.downsampling
         rows, columns = base.planes.shape[2:]
-        upper, lower = _prepared(self._encoders, rate, lambda: self._encoder(rate))
+        upper, fine, lower = _prepared(self._encoders, rate, lambda: self._encoder(rate))
         small = base.picture
-        fine = _head(model.encoder.head8, self._rms(8), self.dtype)
         for left, right, first, end in self._bands(columns):
             to_eighth, to_sixteenth = Chain(upper), Chain(lower)
             tops = {8: 0, step: 0}
@@ -108,8 +107,7 @@ class Strips:
             realism: weight of the second generator, 0..1.
             still: (h, w) bool, positions at which the base is the picture; the generator is faded out towards them.
         """
-        model = self._model
-        step = model.config.downsampling
+        step = self._model.config.downsampling
         rows, columns = base.planes.shape[2:]
         moving = None
         if still is not None and still.any():
@@ -182,8 +180,8 @@ class Strips:
     def _point(self, rate: int) -> Tensor:
         return torch.full((1,), rate / (RATES - 1), device=self._device)
 
-    def _encoder(self, rate: int) -> tuple[list[Layer], list[Layer]]:
-        """Layers from pixels to 1/8, and on to latents at 1/16."""
+    def _encoder(self, rate: int) -> Networks:
+        """Layers from pixels to 1/8, what gives latents there, and layers on to latents at 1/16."""
         encoder, dtype, point = self._model.encoder, self.dtype, self._point(rate)
         weight, bias = parameters(encoder.stem)
         # The rest comes in patches of 4x4 pixels, colours last.
@@ -197,11 +195,15 @@ class Strips:
         ]
         coarse = _head(encoder.head16, self._rms(16), dtype)
         assert coarse is not None  # there are always bands at 1/16
-        return upper, [
-            halving(encoder.to16, dtype),
-            *stack(encoder.at16, dtype, point),
-            pointwise(coarse),
-        ]
+        return (
+            upper,
+            _head(encoder.head8, self._rms(8), dtype),
+            [
+                halving(encoder.to16, dtype),
+                *stack(encoder.at16, dtype, point),
+                pointwise(coarse),
+            ],
+        )
 
     def blended(self, realism: float) -> Generator:
         """Return the generator, with weight `realism` (0..1) of the second one in its weights."""
@@ -214,7 +216,7 @@ class Strips:
             generator.load_state_dict({name: weights[name].lerp(second[name], realism) for name in weights})
         return generator
 
-    def _generator(self, rate: int, realism: float) -> tuple[list[Layer], Convolution | None, list[Layer]]:
+    def _generator(self, rate: int, realism: float) -> Networks:
         """Layers from latents at 1/16 to 1/8, what latents at 1/8 go through, and layers on to pixels."""
         generator, dtype, point = self.blended(realism), self.dtype, self._point(rate)
         upper: list[Layer] = [
@@ -238,7 +240,7 @@ class Strips:
         )
 
 
-def _prepared(networks: dict[Key, Prepared], key: Key, prepare: Callable[[], Prepared]) -> Prepared:
+def _prepared(networks: dict[Key, Networks], key: Key, prepare: Callable[[], Networks]) -> Networks:
     """The networks of a key, prepared unless they are there."""
     found = networks.get(key)
     if found is None:

@@ -134,12 +134,10 @@ class Transform:
             grid, first = band.downsampling, start[band.downsampling]
             start[grid] += band.dim
             part = latents[grid][..., first : start[grid]].to(self.device).flatten(0, 1)
-            chosen = quantizer.choose(part, lmbda, planes.rate / (RATES - 1), beams)
+            chosen = quantizer.choose(part, lmbda, planes.point, beams)
             found.append(chosen.T.reshape(-1, *latents[grid].shape[:2]).cpu().numpy().astype(np.uint16))
         layers = [found[layer.band][layer.stage] for layer in self.config.layers]
-        while layers and not layers[-1].any():
-            layers.pop()
-        return replace(planes, layers=layers)
+        return replace(planes, layers=layers).trimmed()
 
     @torch.inference_mode()
     def settle(self, pixels: np.ndarray, planes: Planes, tolerance: float) -> Planes:
@@ -169,21 +167,17 @@ class Transform:
             return planes
         settled = planes.copy()
         for number, plane in enumerate(settled.layers):
-            scale = settled.scale(number)
-            plane[near.repeat(scale, 0).repeat(scale, 1)] = 0
-        while settled.layers and not settled.layers[-1].any():
-            settled.layers.pop()
-        return settled
+            plane[settled.on_layer(number, near)] = 0
+        return settled.trimmed()
 
     def bits(self, planes: Planes) -> float:
         """Estimated rate of the layers of planes in bits, by the tables of the quantizer."""
         if not isinstance(self.model, VQGAN):
             indices = torch.from_numpy(planes.layers[0].astype(np.int64)).flatten()[:, None]
             return float(self.model.quantizer.rate(indices.to(self.device)).sum())
-        rate = planes.rate / (RATES - 1)
         parts = self._by_band(planes, Box(0, 0, *planes.grid[::-1]))
         return sum(
-            float(quantizer.rate(indices.to(self.device), rate).sum())
+            float(quantizer.rate(indices.to(self.device), planes.point).sum())
             for quantizer, indices in zip(self.model.quantizers, parts, strict=True)
         )
 

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.entropy.base import quantized
 from vqcodec.model import VQGAN, TamingVQGAN
-from vqcodec.model.base import Base, to_ycc
 from vqcodec.planes import RATES
 from vqcodec.rate import LMBDAS_WITHOUT_DIAL
 from vqcodec.runtime.device import autocast
@@ -97,9 +95,7 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
     rate = torch.from_numpy(rates / (RATES - 1)).float()
     usual = np.array([model.config.base_step(point) for point in rate.tolist()])
     steps = np.maximum(1, np.round(usual ** (1 - rng.random(count) ** 3)))
-    means = to_ycc(torch.nn.functional.avg_pool2d((pictures + 1) * 127.5, model.config.downsampling))
-    bases = np.stack([quantized(mean, step) for mean, step in zip(means.numpy(), steps, strict=True)])
-    base = Base(torch.from_numpy(bases).float(), torch.from_numpy(steps).float())
+    base = model.base(pictures, torch.from_numpy(steps).float())
     with autocast(pictures.device):
         latents = model.analyse(pictures, base, rate)
     lmbdas = [model.config.lmbda(point) * _SPREAD ** rng.uniform(-1, 1) for point in rate.tolist()]
@@ -117,7 +113,7 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
     return Pool(
         layers,
         torch.from_numpy(rates).long(),
-        torch.from_numpy(bases),
+        base.planes.to(torch.int16),
         torch.from_numpy(steps).long(),
     )
 

@@ -72,8 +72,7 @@ class ForwardPass:
 
     def base_steps(self, pictures: Tensor, rate: Tensor) -> Tensor:
         """Steps of the base (N,), from those of the dial down to one level, which files take for plain pictures."""
-        lowest, highest = self._model.config.base_steps
-        steps = lowest * (highest / lowest) ** rate
+        steps = self._model.config.base_step(rate)
         draws = torch.rand(len(rate), generator=self._generator).to(rate.device)
         steps = (steps ** (1 - draws.pow(3))).clamp_min(1)
         return torch.where(_is_plain(pictures), torch.ones_like(steps), steps)
@@ -105,8 +104,7 @@ class ForwardPass:
         self, phase: Phase, latents: dict[int, Tensor], rate: Tensor, finite: bool, passed: Passed
     ) -> dict[int, Tensor]:
         """Latents quantized, with the gradient passed through (straight-through estimator)."""
-        least, most = self._model.config.lmbdas
-        lmbda = least * (most / least) ** rate
+        lmbda = self._model.config.lmbda(rate)
         parts, bits = [], torch.zeros((), device=rate.device)
         for band, part, learner in zip(
             self._model.config.bands, self._model.by_band(latents), self._learners, strict=True
