@@ -55,7 +55,7 @@ def test_indices_that_do_not_match_their_checksum_are_an_error():
     """A decoder whose context model computes otherwise must say so and give no picture."""
     file = load_model()
     first, *others = file.context.layers
-    bias = first["bg"].clone()
+    bias = first["bg"].copy()
     bias[3] += 64 * 16
     other = Codec(replace(file, context=ContextWeights([first | {"bg": bias}, *others])))
     for path in FILES:

@@ -97,7 +97,9 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         found = _taken(tensors, TABLE_PREFIX)
         tables = [found[str(layer)].numpy().astype(np.uint32) for layer in range(len(found))]
         base_tables = tensors.pop(BASE_TABLES).numpy().astype(np.uint32) if BASE_TABLES in tensors else None
-        context = {name: value.to(torch.int32) for name, value in _taken(tensors, CONTEXT_PREFIX).items()}
+        context = {
+            name: value.to(torch.int32).numpy() for name, value in _taken(tensors, CONTEXT_PREFIX).items()
+        }
         weights = ContextWeights.from_tensors(context) if context else None
         realistic = {name: value.float() for name, value in _taken(tensors, REALISTIC_PREFIX).items()}
         architecture, config = FAMILIES[metadata["family"]]
@@ -164,8 +166,9 @@ def save_model(
         tensors[f"{TABLE_PREFIX}{layer}"] = torch.from_numpy(table.astype(np.uint16))
     if base_tables is not None:
         tensors[BASE_TABLES] = torch.from_numpy(base_tables.astype(np.uint16))
-    for name, tensor in context.tensors().items() if context else ():
-        tensors[CONTEXT_PREFIX + name] = tensor.to(torch.int8 if is_eight_bit(name) else torch.int32)
+    for name, array in context.tensors().items() if context else ():
+        kind = np.int8 if is_eight_bit(name) else np.int32
+        tensors[CONTEXT_PREFIX + name] = torch.from_numpy(array.astype(kind))
     for name, tensor in (realistic or {}).items():
         tensors[REALISTIC_PREFIX + name] = tensor.to(model.stored_as).contiguous()
     metadata = {"format": FORMAT, "family": model.family, "config": model.config.to_json(), **(notes or {})}

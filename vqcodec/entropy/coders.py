@@ -159,7 +159,7 @@ class ContextCoder:
             for layer in range(count):
                 scale = self._model.layers[layer].scale
                 self._read_layer(state, layer, [readers[number] for number in numbers])
-                planes = state.plane.numpy().astype(np.uint16).reshape(-1, scale * rows, scale * columns)
+                planes = state.plane.astype(np.uint16).reshape(-1, scale * rows, scale * columns)
                 for which, number in enumerate(numbers):
                     readers[number].end_stage(planes[which])
                     tiles[number].layers.append(planes[which])

@@ -18,20 +18,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vqcodec.entropy.weights import split
 from vqcodec.model.config import Layer
 
-Row = int | tuple[int, int] | None
-Array = TypeVar("Array", Tensor, np.ndarray)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Row = int | None
+Array = TypeVar("Array", "Tensor", np.ndarray)
 
 
-class ContextLayers(ABC):
+class ContextLayers(ABC, Generic[Array]):
     """Structure of the context model. Subclasses define the numbers and how they are multiplied.
 
     Attributes:
@@ -51,19 +52,24 @@ class ContextLayers(ABC):
         self.groups, self.members = [groups for groups, _ in sizes], [members for _, members in sizes]
 
     @abstractmethod
-    def product(self, inputs: Tensor, layer: int, name: str, row: Row = None) -> Tensor:
+    def product(self, inputs: Array, layer: int, name: str, row: Row = None) -> Array:
         """Multiply inputs (n, C) with the transpose of a matrix (N, C), or a row of matrices, of a layer: (n, N)."""
 
     @abstractmethod
-    def bias(self, layer: int, name: str, row: Row = None) -> Tensor:
-        """Return a bias of a layer, or a row of one, in units of a product."""
+    def by_group(self, inputs: Array, layer: int, group: Array) -> Array:
+        """Multiply inputs (n, H) with the transpose of the matrix `wm` of the group (n,) of each, 0 to G - 1, in
+        ascending order: (n, M)."""
 
     @abstractmethod
-    def shift(self, total: Tensor) -> Tensor:
+    def bias(self, layer: int, name: str, row: Row | Array = None) -> Array:
+        """Return a bias of a layer, or a row of one, or some rows (n,), in units of a product."""
+
+    @abstractmethod
+    def shift(self, total: Array) -> Array:
         """Convert from units of a product back to those of its inputs. May overwrite `total`."""
 
     @abstractmethod
-    def clamp(self, values: Tensor) -> Tensor:
+    def clamp(self, values: Array) -> Array:
         """Apply ReLU and the limit of an activation. May overwrite `values`."""
 
     def symbols(self, layer: int, indices: Array) -> tuple[Array, Array]:
@@ -77,23 +83,17 @@ class ContextLayers(ABC):
         """The inverse of `symbols`; index 0 where the first symbol is 0."""
         return ((first - 1) * self.members[layer] + members) * (first != 0)
 
-    def hidden(self, layer: int, total: Tensor) -> Tensor:
+    def hidden(self, layer: int, total: Array) -> Array:
         """Compute h2 (n, H) from the input of the first activation (n, H)."""
         first = self.clamp(self.shift(total))
         return self.clamp(self.shift(self.product(first, layer, "w2") + self.bias(layer, "b2")))
 
-    def group_logits(self, layer: int, hidden: Tensor) -> Tensor:
+    def group_logits(self, layer: int, hidden: Array) -> Array:
         """Compute the logits (n, G + 1) of the first symbol from h2 (n, H)."""
         return self.shift(self.product(hidden, layer, "wg") + self.bias(layer, "bg"))
 
-    def member_logits(self, layer: int, hidden: Tensor, group: Tensor) -> Tensor:
+    def member_logits(self, layer: int, hidden: Array, group: Array) -> Array:
         """Compute the member logits (n, M) from h2 (n, H) and groups (n,) int64, 0 to G - 1, in ascending order."""
-        given = self.bias(layer, "e3").index_select(0, group)
+        given = self.bias(layer, "e3", group)
         hidden = self.clamp(self.shift(self.product(hidden, layer, "w3") + given))
-        # Each group has its own matrix.
-        there, counts = group.unique_consecutive(return_counts=True)
-        parts = [
-            self.product(part, layer, "wm", number)
-            for number, part in zip(there.tolist(), hidden.split(counts.tolist()), strict=True)
-        ]
-        return self.shift(torch.cat(parts) + self.bias(layer, "bm").index_select(0, group))
+        return self.shift(self.by_group(hidden, layer, group) + self.bias(layer, "bm", group))

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import DTypeLike
 
 Offset = tuple[int, int]
 
@@ -46,21 +45,21 @@ def around(layer: int) -> list[list[Offset]]:
     return AROUND if layer else AROUND_FIRST
 
 
-def checkerboard(rows: int, columns: int) -> Tensor:
+def checkerboard(rows: int, columns: int) -> np.ndarray:
     """Return the number of the pass of each position, (rows, columns) int64: 0 for even row + column, else 1."""
-    return (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
+    return (np.arange(rows)[:, None] + np.arange(columns)) % 2
 
 
-def interlaced(rows: int, columns: int) -> Tensor:
+def interlaced(rows: int, columns: int) -> np.ndarray:
     """Return the number of the pass of each position, (rows, columns) int64, in five passes from coarse to fine.
 
     The first pass is a grid of every fourth row and column, and the second its centres. The third completes
     the grid of every second row and column, the fourth adds the centres of that, and the fifth the rest.
     """
-    row, column = torch.arange(rows)[:, None], torch.arange(columns)
+    row, column = np.arange(rows)[:, None], np.arange(columns)
     odd = (row + column) % 2
-    number = torch.where(row % 2 == 1, 3, torch.where((row + column) % 4 == 2, 2, row % 4 // 2))
-    return torch.where(odd == 1, 4, number)
+    number = np.where(row % 2 == 1, 3, np.where((row + column) % 4 == 2, 2, row % 4 // 2))
+    return np.where(odd == 1, 4, number)
 
 
 class Grid:
@@ -77,55 +76,52 @@ class Grid:
     def __init__(self, count: int, rows: int, columns: int) -> None:
         self.shape = count, rows, columns
         self._wide = count, rows + 2 * BORDER, columns + 2 * BORDER
-        numbers = torch.arange(math.prod(self._wide)).view(self._wide)
-        self.inside = numbers[:, BORDER:-BORDER, BORDER:-BORDER].flatten()
+        numbers = np.arange(math.prod(self._wide)).reshape(self._wide)
+        self.inside = numbers[:, BORDER:-BORDER, BORDER:-BORDER].ravel()
 
-    def maps(self, channels: int, dtype: torch.dtype) -> Tensor:
+    def maps(self, channels: int, dtype: DTypeLike) -> np.ndarray:
         """Zeros at all positions and borders, (positions with borders, channels)."""
-        return torch.zeros(math.prod(self._wide), channels, dtype=dtype)
+        return np.zeros((math.prod(self._wide), channels), dtype)
 
-    def without_borders(self, maps: Tensor) -> Tensor:
+    def without_borders(self, maps: np.ndarray) -> np.ndarray:
         """The positions of maps (positions with borders, E): (count, rows, columns, E), a view."""
-        return maps.view(*self._wide, -1)[:, BORDER:-BORDER, BORDER:-BORDER]
+        return maps.reshape(*self._wide, -1)[:, BORDER:-BORDER, BORDER:-BORDER]
 
-    def passes(self, layer: int) -> Tensor:
+    def passes(self, layer: int) -> np.ndarray:
         """The number of the pass over a layer that each position belongs to, (count * rows * columns,) int64."""
         count, rows, columns = self.shape
         number = checkerboard(rows, columns) if layer else interlaced(rows, columns)
-        return number.flatten().repeat(count)
+        return np.tile(number.ravel(), count)
 
-    def steps(self, offsets: list[Offset]) -> list[int]:
-        """What offsets (row, column) add to the number of a position with borders."""
-        return [y * self._wide[2] + x for y, x in offsets]
+    def steps(self, offsets: list[Offset]) -> np.ndarray:
+        """What offsets (row, column) add to the number of a position with borders, int64."""
+        return np.array([y * self._wide[2] + x for y, x in offsets], np.int64)
 
-    def coarser(self) -> tuple[Tensor, Tensor]:
+    def coarser(self) -> tuple[np.ndarray, np.ndarray]:
         """For a grid twice as fine: the position here and the place in its square of each position there.
 
         Returns:
             each (count * 2 rows * 2 columns,) int64.
         """
         count, rows, columns = self.shape
-        row, column = torch.arange(2 * rows)[:, None], torch.arange(2 * columns)
+        row, column = np.arange(2 * rows)[:, None], np.arange(2 * columns)
         parent = row // 2 * columns + column // 2
         place = 2 * (row % 2) + column % 2
-        starts = rows * columns * torch.arange(count)[:, None]
-        return (starts + parent.flatten()).flatten(), place.flatten().repeat(count)
+        starts = rows * columns * np.arange(count)[:, None]
+        return (starts + parent.ravel()).ravel(), np.tile(place.ravel(), count)
 
 
-def gathered(maps: Tensor, places: Tensor, steps: list[int]) -> Tensor:
-    """Put what maps (positions, E) hold at some steps from places (n,) side by side: (n, len(steps) * E)."""
-    numbers = places[:, None] + torch.tensor(steps)
-    if maps.dtype == torch.int8:
-        # numpy copies whole rows at once; torch takes six times as long.
-        return torch.from_numpy(_rows(maps).take(numbers.numpy()).view(np.int8))
-    return maps.index_select(0, numbers.flatten()).view(len(places), len(steps) * maps.shape[1])
+def gathered(maps: np.ndarray, places: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Put what maps (positions, E) int8 hold at some steps from places (n,) side by side: (n, len(steps) * E)."""
+    # numpy copies whole rows at once.
+    return _rows(maps).take(places[:, None] + steps).view(np.int8)
 
 
-def scatter(maps: Tensor, places: Tensor, values: Tensor) -> None:
+def scatter(maps: np.ndarray, places: np.ndarray, values: np.ndarray) -> None:
     """Set the rows `places` (n,) of maps (positions, E) int8 to values (n, E) int8, in place."""
-    _rows(maps)[places.numpy()] = _rows(values)
+    _rows(maps)[places] = _rows(values)
 
 
-def _rows(maps: Tensor) -> np.ndarray:
-    """The rows of a contiguous tensor (n, E) int8 as n items of E bytes, without a copy."""
-    return maps.numpy().view(np.dtype((np.void, maps.shape[1])))[:, 0]
+def _rows(maps: np.ndarray) -> np.ndarray:
+    """The rows of a contiguous array (n, E) int8 as n items of E bytes, without a copy."""
+    return maps.view(np.dtype((np.void, maps.shape[1])))[:, 0]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+import numpy as np
 
 from vqcodec.model.config import Layer
 
@@ -34,7 +34,7 @@ EIGHT_BIT = frozenset({"embedding", "own", "v1", "w1", "u1", "c1", "w2", "wg", "
 class ContextWeights:
     """Integer weights of all layers.
 
-    Tensors are int32, for exact arithmetic. Those of `EIGHT_BIT` fit into 8 bits and are stored as int8. A layer has K
+    Arrays are int32, for exact arithmetic. Those of `EIGHT_BIT` fit into 8 bits and are stored as int8. A layer has K
     codewords in G groups of M members, P passes that each look at n neighbours, E embedding channels and H hidden
     ones.
 
@@ -54,10 +54,10 @@ class ContextWeights:
             wm (G, M, H), bm (G, M): members of each group.
     """
 
-    layers: list[dict[str, Tensor]]
+    layers: list[dict[str, np.ndarray]]
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return all tensors by name: number of the layer, full stop, name in the layer."""
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return all arrays by name: number of the layer, full stop, name in the layer."""
         return {
             f"{number}.{name}": tensor
             for number, layer in enumerate(self.layers)
@@ -65,13 +65,13 @@ class ContextWeights:
         }
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor]) -> Self:
+    def from_tensors(cls, tensors: dict[str, np.ndarray]) -> Self:
         """The inverse of `tensors`.
 
         Raises:
             ValueError: a name is not one of those.
         """
-        layers: dict[int, dict[str, Tensor]] = {}
+        layers: dict[int, dict[str, np.ndarray]] = {}
         for key, tensor in tensors.items():
             number, _, name = key.partition(".")
             layers.setdefault(int(number), {})[name] = tensor

@@ -181,7 +181,7 @@ def _draw(
             state.update(np.where(unknown, model.indices(layer, first, drawn), indices))
         state.end()
         # Where a position does not go on, index 0 is all that there can be.
-        plane[hole] = state.plane.numpy().reshape(plane.shape)[hole]
+        plane[hole] = state.plane.reshape(plane.shape)[hole]
 
 
 def _choose(frequencies: np.ndarray, temperature: float, rng: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from vqcodec.entropy.features import CHANNELS, base_features
 from vqcodec.entropy.layers import ContextLayers, Row
-from vqcodec.entropy.passes import COARSER, NEIGHBOURHOOD, Grid, around, gathered
+from vqcodec.entropy.passes import COARSER, NEIGHBOURHOOD, Grid, around
 from vqcodec.entropy.weights import ACTIVATION_MAX, EIGHT_BIT, RATE_BITS, UNIT, WEIGHT_BITS, ContextWeights
 from vqcodec.model.config import Layer, Shape
 from vqcodec.training.pool import Pool
@@ -32,7 +32,7 @@ class Sizes:
     first_hidden: int = 128
 
 
-class FloatContextModel(nn.Module, ContextLayers):
+class FloatContextModel(nn.Module, ContextLayers[Tensor]):
     """The context model with real-valued weights, in the units of the integer one.
 
     With `rounding` every weight and activation is rounded as the integers will be, and the gradient passes
@@ -87,7 +87,7 @@ class FloatContextModel(nn.Module, ContextLayers):
         """Bits of every layer of every crop, (N, layers)."""
         count, rows, columns = pool.layers[0].shape
         grids = {1: Grid(count, rows, columns)}
-        parent, place = grids[1].coarser()
+        parent, place = (torch.from_numpy(part) for part in grids[1].coarser())
         grids[2] = Grid(count, 2 * rows, 2 * columns)
         features = None
         if pool.base is not None and pool.steps is not None:
@@ -98,6 +98,7 @@ class FloatContextModel(nn.Module, ContextLayers):
         costs = []
         for number, (layer, plane) in enumerate(zip(self.layers, pool.layers, strict=True)):
             grid, indices = grids[layer.scale], plane.flatten().long()
+            inside = torch.from_numpy(grid.inside)
             size = len(indices)
             alive = going.get(layer.band, torch.arange(size))
             parents = parent[alive] if layer.scale == 2 else alive
@@ -110,34 +111,35 @@ class FloatContextModel(nn.Module, ContextLayers):
             total = self.bias(number, "r1")[pool.rates[crop] >> (8 - RATE_BITS)]
             total = total + self._of_passes(number, grid, alive, own)
             if "w1" in tensors:
-                near = gathered(_clamped(before[layer.scale]), grid.inside[alive], grid.steps(NEIGHBOURHOOD))
+                near = _gathered(_clamped(before[layer.scale]), inside[alive], grid.steps(NEIGHBOURHOOD))
                 total = total + self.product(near, number, "w1")
             if "u1" in tensors:
                 coarse, places = _clamped(before[1]), place[alive]
+                squares = torch.from_numpy(grids[1].inside)[parents]
                 for which, offsets in enumerate(COARSER):
                     chosen = (places == which).nonzero().flatten()
-                    beside = gathered(coarse, grids[1].inside[parents[chosen]], grids[1].steps(offsets))
+                    beside = _gathered(coarse, squares[chosen], grids[1].steps(offsets))
                     total = total.index_add(0, chosen, self.product(beside, number, "u1", which))
             if features is not None:
                 total = total + self.product(features, number, "c1").index_select(0, parents)
             cost = self._cost(number, self.hidden(number, total), indices[alive]) / np.log(2)
             costs.append(cost.new_zeros(count).index_add(0, crop, cost))
             if layer.scale not in before:
-                before[layer.scale] = grid.maps(added.shape[1], torch.float32)
-            before[layer.scale] = before[layer.scale].index_add(0, grid.inside, added)
+                before[layer.scale] = torch.from_numpy(grid.maps(added.shape[1], np.float32))
+            before[layer.scale] = before[layer.scale].index_add(0, inside, added)
             if layer.ends:
                 going[layer.band] = indices.nonzero().flatten()
         return torch.stack(costs, 1)
 
     def _of_passes(self, number: int, grid: Grid, alive: Tensor, own: Tensor) -> Tensor:
         """What positions (n,) know of their own layer, given its embeddings (positions, F): (n, H)."""
-        passes = grid.passes(number)[alive]
+        passes, inside = torch.from_numpy(grid.passes(number))[alive], torch.from_numpy(grid.inside)
         total = self.bias(number, "b1")[passes]
-        maps = grid.maps(own.shape[1], torch.float32).index_copy(0, grid.inside, own)
+        maps = torch.from_numpy(grid.maps(own.shape[1], np.float32)).index_copy(0, inside, own)
         for which, offsets in enumerate(around(number)):
             rows = (passes == which).nonzero().flatten()
             if which and len(rows):
-                known = gathered(maps, grid.inside[alive[rows]], grid.steps(offsets))
+                known = _gathered(maps, inside[alive[rows]], grid.steps(offsets))
                 total = total.index_add(0, rows, self.product(known, number, "v1", which - 1))
         return total
 
@@ -158,8 +160,16 @@ class FloatContextModel(nn.Module, ContextLayers):
         matrix = matrix if row is None else matrix[row]
         return inputs @ self._round(WEIGHT_ONE * matrix, 127).T
 
-    def bias(self, layer: int, name: str, row: Row = None) -> Tensor:
+    def by_group(self, inputs: Tensor, layer: int, group: Tensor) -> Tensor:
+        there, counts = group.unique_consecutive(return_counts=True)
+        parts = zip(there.tolist(), inputs.split(counts.tolist()), strict=True)
+        return torch.cat([self.product(part, layer, "wm", number) for number, part in parts])
+
+    def bias(self, layer: int, name: str, row: Row | Tensor = None) -> Tensor:
         bias = self.tensors(layer)[name]
+        if isinstance(row, Tensor):
+            # Rounding is cheaper before rows are repeated, and so is the gradient of this than that of indexing.
+            return self._round(UNIT * WEIGHT_ONE * bias).index_select(0, row)
         return self._round(UNIT * WEIGHT_ONE * (bias if row is None else bias[row]))
 
     def shift(self, total: Tensor) -> Tensor:
@@ -189,13 +199,19 @@ class FloatContextModel(nn.Module, ContextLayers):
                     value = (WEIGHT_ONE * parameter).clamp(-127, 127)
                 else:
                     value = UNIT * WEIGHT_ONE * parameter
-                found[name] = value.round().to(torch.int32)
+                found[name] = value.round().to(torch.int32).numpy()
             layers.append(found)
         return ContextWeights(layers)
 
 
 def _weight(*shape: int) -> Tensor:
     return torch.randn(shape) / shape[-1] ** 0.5
+
+
+def _gathered(maps: Tensor, places: Tensor, steps: np.ndarray) -> Tensor:
+    """What `vqcodec.entropy.passes.gathered` does, for maps of any dtype."""
+    numbers = places[:, None] + torch.from_numpy(steps)
+    return maps.index_select(0, numbers.flatten()).view(len(places), len(steps) * maps.shape[1])
 
 
 def _clamped(maps: Tensor) -> Tensor:
