@@ -40,7 +40,7 @@ def edges(picture: Tensor) -> Tensor:
 
 def recolour(
     codec: Codec, image: Image.Image, example: Image.Image, steps: int = 50
-) -> tuple[dict[int, Tensor], Planes]:
+) -> tuple[dict[int, np.ndarray], Planes]:
     """Latents of the picture in the colours of the example, and the planes that hold its base."""
     wanted_edges = edges(pixels_of(image))
     wanted_colours = colours(pixels_of(example))

@@ -52,7 +52,7 @@ def test_a_region_is_cut_out_of_the_picture(
 ) -> None:
     x, y, width, height = region
     part = codec.decompress(data, region=region)
-    tolerance = 30 if codec.model.blends else 1
+    tolerance = 30 if codec.config.blends else 1
     assert difference(part, whole[y : y + height, x : x + width]) <= tolerance
 
 
@@ -64,7 +64,7 @@ def test_a_region_needs_only_its_tiles(codec: Codec, data: bytes, whole: np.ndar
     assert data.count(longest) == 1
     damaged = data.replace(longest, longest[:-9] + bytes(byte ^ 0xFF for byte in longest[-9:]))
     part = codec.decompress(damaged, region=(0, 0, 200, 200))
-    assert difference(part, whole[:200, :200]) <= (30 if codec.model.blends else 1)
+    assert difference(part, whole[:200, :200]) <= (30 if codec.config.blends else 1)
     with pytest.raises(bitstream.IndexMismatch):
         codec.decompress(damaged, region=(1150, 1050, 50, 50))
     with pytest.raises(bitstream.CorruptChunk):
@@ -90,7 +90,7 @@ def test_a_scaled_preview_is_the_picture_with_squares_averaged(
 def test_a_region_of_a_preview(codec: Codec, data: bytes, whole: np.ndarray) -> None:
     part = codec.decompress(data, region=(1000, 900, 101, 99), scale=4)
     expected = Image.fromarray(whole[900:999, 1000:1101].astype(np.uint8)).reduce(4)
-    assert difference(part, np.asarray(expected, int)) <= (30 if codec.model.blends else 1)
+    assert difference(part, np.asarray(expected, int)) <= (30 if codec.config.blends else 1)
     with pytest.raises(ValueError, match="multiples of 4"):
         codec.decompress(data, region=(1001, 900, 101, 99), scale=4)
 

@@ -16,6 +16,7 @@ from vqcodec.errors import LossWarning, TargetError
 from vqcodec.planes import Planes
 from vqcodec.rate import setting_at
 from vqcodec.runtime.pixels import block_means
+from vqcodec.weights import load_model
 
 DATA = Path(__file__).parent / "data"
 PHOTOGRAPHS = ["temple.jpg", "cat.jpg", "coffee.jpg"]
@@ -82,20 +83,22 @@ def test_codewords_are_chosen_better_than_one_stage_at_a_time(name, rate):
     base = quantized(block_means(pixels), setting.base_step)
     steps = np.full(base.shape[1:], round(setting.base_step), np.uint8)
     latents = codec.transform.latents(pixels, Planes([], rate, base, steps))
-    maps = {grid: latent.permute(2, 0, 1)[None] for grid, latent in latents.items()}
-    for quantizer, part in zip(codec.model.quantizers, codec.model.by_band(maps), strict=True):
-        vectors = part[0].flatten(1).T.contiguous()
+    # What training takes, stage by stage.
+    quantizers = load_model().network().quantizers
+    for number, (codebooks, quantizer) in enumerate(zip(codec.transform.codebooks, quantizers, strict=True)):
+        grid, channels = codec.config.place(number)
+        vectors = latents[grid][..., channels].reshape(-1, codebooks.codebooks.shape[2])
 
-        def cost(indices, quantizer=quantizer, vectors=vectors):
-            distortion = (vectors - quantizer.dequantize(indices)).square().sum(1)
-            return float((distortion + setting.lmbda * quantizer.rate(indices, rate / 255)).mean())
+        def cost(indices, codebooks=codebooks, vectors=vectors):
+            distortion = np.square(vectors - codebooks.dequantize(indices)).sum(1)
+            return (distortion + setting.lmbda * codebooks.rate(indices, rate / 255)).mean()
 
         places = torch.full((len(vectors),), rate / 255)
-        greedy = quantizer.quantize(vectors, torch.full_like(places, setting.lmbda), places).indices
-        assert cost(quantizer.choose(vectors, setting.lmbda, rate / 255, beams=1)) == pytest.approx(
-            cost(greedy), rel=1e-5
-        )
-        assert cost(quantizer.choose(vectors, setting.lmbda, rate / 255)) <= cost(greedy)
+        lmbdas = torch.full_like(places, setting.lmbda)
+        greedy = quantizer.quantize(torch.from_numpy(vectors), lmbdas, places).indices.numpy()
+        alone = codebooks.choose(vectors, setting.lmbda, rate / 255, beams=1)
+        assert cost(alone) == pytest.approx(cost(greedy), rel=1e-5)
+        assert cost(codebooks.choose(vectors, setting.lmbda, rate / 255)) <= cost(greedy)
 
 
 def test_quality_outside_its_range_is_refused():

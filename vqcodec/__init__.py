@@ -4,8 +4,7 @@
     >>> picture = vqcodec.decompress(data)
 
 `compress` and `decompress` share one codec, which is loaded on first use. `Codec.load()` creates a separate
-one.
-Importing the package does not import torch; using the codec does.
+one. Importing the package loads next to nothing, and only large pictures load torch.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vqcodec.entropy.base import choose_steps
 from vqcodec.entropy.packing import Packing
@@ -48,7 +46,7 @@ class Analysis:
         self._progress = progress
         self._means = block_means(pixels) if transform.config.has_base else None
         # The last latents, and the planes with the rate and the base that they belong to.
-        self._latents: tuple[Planes, dict[int, Tensor]] | None = None
+        self._latents: tuple[Planes, dict[int, np.ndarray]] | None = None
 
     def planes(self, setting: Setting) -> Planes:
         """Base and index planes at a setting."""
@@ -77,7 +75,7 @@ class Analysis:
         # A piece is smaller than a tile.
         return float(self._packing.base.bits(planes.base, int(planes.steps[0, 0])).sum())
 
-    def _latents_over(self, planes: Planes) -> dict[int, Tensor]:
+    def _latents_over(self, planes: Planes) -> dict[int, np.ndarray]:
         if self._latents is not None:
             before, latents = self._latents
             if planes.rate == before.rate and _equal(planes.base, before.base):
@@ -99,7 +97,6 @@ class Estimate:
         self._parts = [Analysis(transform, packing, piece) for piece in pieces]
         self._factor = pixels.size / sum(piece.size for piece in pieces)
 
-    @torch.inference_mode()
     def bytes_at(self, setting: Setting) -> float:
         """Bytes that the whole picture takes at a setting, about."""
         return self._factor * sum(part.estimate(setting) for part in self._parts)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 import bitstream
@@ -32,11 +31,13 @@ from vqcodec.rate import (
     place_of,
     setting_at,
 )
+from vqcodec.runtime.choice import networks_of
 from vqcodec.runtime.threads import results_in_parallel
 from vqcodec.runtime.transform import Transform
 from vqcodec.weights import ModelFile, load_model
 
 if TYPE_CHECKING:
+    import torch
     from typing_extensions import Buffer
 
 # Default limit of `decompress`, in pixels: the header of a file of 800 bytes may claim 2**32 of them.
@@ -60,9 +61,10 @@ class Codec(Portable):
         dtype: dtype that the networks compute in, `torch.float32` or `torch.bfloat16`. The default is
             bfloat16 on CPUs that support it natively. Decoded indices do not depend on it, and pixels only by
             rounding. Imported models always compute in float32.
+        runtime: library that runs the networks, "onnx" or "torch". The default is the faster one: ONNX Runtime for
+            small pictures, unless torch is loaded and the CPU multiplies bfloat16. Devices and dtypes need torch.
 
     Attributes:
-        model: the network, with the first of its generators.
         model_id: 4 bytes that identify the model in files.
         config: configuration of the model; `config.downsampling` is called f below.
         transform: runs the networks and the quantizer.
@@ -71,15 +73,18 @@ class Codec(Portable):
     """
 
     def __init__(
-        self, file: ModelFile, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+        self,
+        file: ModelFile,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        runtime: str | None = None,
     ) -> None:
-        super().__init__(file, device, dtype)
-        self.transform = Transform(file, device, dtype)
+        super().__init__(file, device, dtype, runtime)
+        self.transform = Transform(file, networks_of(file, device, dtype, runtime))
         self.packing = Packing(file)
-        self.model = self.transform.model
         self.model_id = file.model_id
-        self.config = self.model.config
-        self.prior = Prior.of(self.model, self.packing.context)
+        self.config = file.config
+        self.prior = Prior.of(file.codebooks, file.config.layers, self.packing.context)
 
     @classmethod
     def load(
@@ -87,14 +92,15 @@ class Codec(Portable):
         model: str | os.PathLike | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
+        runtime: str | None = None,
     ) -> Codec:
         """Load a released model by name ("photo" by default), or a model file by path.
 
         Raises:
             vqcodec.errors.ModelError: the model is missing or damaged.
-            vqcodec.errors.RequestError: torch cannot use this device here.
+            vqcodec.errors.RequestError: the runtime is not there, or cannot use this device here.
         """
-        return cls(load_model(model), device, dtype)
+        return cls(load_model(model), device, dtype, runtime)
 
     def encode(self, image: ImageLike, quality: float = DEFAULT_QUALITY) -> Planes:
         """Encode an image to its base and index planes.
@@ -213,7 +219,7 @@ class Codec(Portable):
                 complete in every tile, at least the first. Tiles that lack even that one are grey.
             conceal: decode a damaged or truncated file too, with a `ConcealedWarning` that names the
                 incomplete tiles. `vqcodec.generate` fills in their missing indices, the same way each time.
-                Other tiles keep their pixels, except within `Codec.model.halo` latent positions of an
+                Other tiles keep their pixels, except within `Codec.config.halo` latent positions of an
                 incomplete tile, and except everywhere if the model `blends`. Damaged metadata and alpha are
                 left out.
             realism: 0 selects the generator that stays closest to the original, 1 the one that was trained to
@@ -258,7 +264,7 @@ class Codec(Portable):
         step = self.config.downsampling
         rows, columns = header.grid
         # If windows are blended, a region can only be cropped from the whole picture.
-        halo = max(rows, columns) if self.model.blends else self.model.halo
+        halo = max(rows, columns) if self.config.blends else self.config.halo
         if only_base:
             halo, stages = 0, 1
         box = part.covering(step).grown(halo).clipped(Box(0, 0, columns, rows))

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from vqcodec.codec import Codec
 from vqcodec.entropy.base import clipped
+from vqcodec.errors import RequestError
 from vqcodec.geometry import Box
-from vqcodec.model import VQGAN
 from vqcodec.planes import Planes
-from vqcodec.runtime.pixels import base_tensor
-from vqcodec.runtime.strips import Strips
+from vqcodec.runtime.choice import BySize
+from vqcodec.runtime.strips import Strips, base_tensor
+from vqcodec.runtime.windows import Windows
 
 
 def transplant(target: Planes, donor: Planes, region: Box, donor_at: tuple[int, int] | None = None) -> Planes:
@@ -63,7 +64,7 @@ def optimise_latents(
     loss: Callable[[Tensor], Tensor],
     steps: int = 50,
     lr: float = 0.08,
-) -> tuple[dict[int, Tensor], Planes]:
+) -> tuple[dict[int, np.ndarray], Planes]:
     """Optimise the latents of a picture for a loss on the rendered picture (as in VQGAN-CLIP, 2022).
 
     The loss can be anything differentiable: a colour, edges, or the output of another network such as CLIP.
@@ -85,9 +86,10 @@ def optimise_latents(
         latents by downsampling, (h, w, D), and the planes whose base and rate belong to them.
     """
     planes = codec.encode(start, quality=100) if isinstance(start, Image.Image) else start
-    # Tensors made in inference mode cannot have gradients; clones made outside it can.
+    device = _in_torch(codec).model.latent_rms.device
     latents = {
-        grid: latent.clone().requires_grad_() for grid, latent in codec.transform.dequantize(planes).items()
+        grid: torch.from_numpy(latent).to(device).requires_grad_()
+        for grid, latent in codec.transform.dequantize(planes).items()
     }
     optimiser = torch.optim.Adam(list(latents.values()), lr=lr)
     render = _renderer(codec, planes)
@@ -95,19 +97,24 @@ def optimise_latents(
         optimiser.zero_grad()
         loss(render({grid: latent.permute(2, 0, 1)[None] for grid, latent in latents.items()})).backward()
         optimiser.step()
-    return {grid: latent.detach() for grid, latent in latents.items()}, planes
+    return {grid: latent.detach().cpu().numpy() for grid, latent in latents.items()}, planes
 
 
 def _renderer(codec: Codec, planes: Planes) -> Callable[[dict[int, Tensor]], Tensor]:
     """What renders latents by downsampling, (1, D, h, w), over the base of planes, with gradients."""
-    model, transform = codec.model, codec.transform
-    if not isinstance(model, VQGAN):
-        (step,) = transform.dequantize(planes)
-        return lambda latents: model.synthesise(latents[step])
-    assert isinstance(transform.networks, Strips)  # this family runs in strips
-    assert planes.base is not None  # and has a base
-    assert planes.steps is not None
-    generator = transform.networks.blended(transform.realism)
-    base = base_tensor(planes.base, planes.steps, transform.device)
-    rate = torch.full((1,), planes.point, device=transform.device)
+    networks, step = _in_torch(codec), codec.config.downsampling
+    if isinstance(networks, Windows):
+        return lambda latents: networks.model.synthesise(latents[step])
+    model, generator = networks.model, networks.blended(codec.transform.realism)
+    base = base_tensor(planes, model.latent_rms.device)
+    rate = torch.full((1,), planes.point, device=model.latent_rms.device)
     return lambda latents: model.over_base(generator(latents, base.features, rate), base)
+
+
+def _in_torch(codec: Codec) -> Strips | Windows:
+    networks = codec.transform.networks
+    if isinstance(networks, BySize):
+        return networks.torch
+    if not isinstance(networks, Strips | Windows):
+        raise RequestError("gradients need a codec whose runtime is torch")
+    return networks

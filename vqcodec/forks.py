@@ -3,8 +3,8 @@
 A fork takes along one thread only. GNU OpenMP still counts on the threads of its pool, and waits for them for
 ever at the next loop that it shares out. With one thread, torch shares out nothing.
 
-Nor does a fork release the locks of threads that it leaves behind. Ours are made anew. Those of oneDNN cannot be, so
-a fork waits until no thread of ours is inside one of its operations.
+Nor does a fork release the locks of threads that it leaves behind. Ours are made anew. Those of oneDNN and OpenBLAS
+cannot be, so a fork waits until no thread of ours is inside one of their operations.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def settle(device: torch.device | None = None, born: int | None = None) -> None:
 
 
 class _Operations:
-    """Context of an operation of torch, such as a convolution. A fork waits for its end."""
+    """Context of an operation that shares out work, such as a convolution or a product. A fork waits for its end."""
 
     def __init__(self) -> None:
         self._reset()

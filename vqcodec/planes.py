@@ -11,7 +11,7 @@ import numpy as np
 from vqcodec.geometry import Box
 
 if TYPE_CHECKING:
-    from vqcodec.model.config import Shape
+    from vqcodec.config import Shape
 
 RATES = 256
 """Points of the rate dial that files can name."""
@@ -29,7 +29,7 @@ class Planes:
         rate: point of the rate dial that they were chosen for, 0..255; 0 if the model has no dial.
         base: (3, h, w) int16, block means in YCoCg as multiples of the step; `None` if the model has no base.
         steps: (h, w) uint8, step of the luma of the base at each position in levels, the same within a tile of a file;
-            chroma has `vqcodec.model.base.CHROMA` times that. `None` if the model has no base.
+            chroma has `vqcodec.config.CHROMA` times that. `None` if the model has no base.
     """
 
     layers: list[np.ndarray]

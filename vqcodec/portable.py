@@ -8,13 +8,12 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from vqcodec.errors import ModelError
 from vqcodec.forks import surviving_lock
 from vqcodec.weights import ModelFile, load_model, released_model
 
 if TYPE_CHECKING:
+    import torch
     from typing_extensions import Self
 
     from vqcodec.runtime.transform import Transform
@@ -30,6 +29,7 @@ class _Origin:
         model_id: 4 bytes that identify it.
         device: name of the torch device.
         dtype: dtype that was asked for.
+        runtime: runtime that was asked for.
     """
 
     model: str | None
@@ -37,6 +37,7 @@ class _Origin:
     model_id: bytes
     device: str
     dtype: torch.dtype | None
+    runtime: str | None
 
 
 class Portable:
@@ -46,13 +47,15 @@ class Portable:
     networks, so it costs little to send one with every task.
 
     Args:
-        file, device, dtype: see `Codec`, which has the same arguments.
+        file, device, dtype, runtime: see `Codec`, which has the same arguments.
     """
 
     transform: Transform
 
-    def __init__(self, file: ModelFile, device: str | torch.device, dtype: torch.dtype | None) -> None:
-        self._origin = _Origin(*_where(file), file.model_id, str(device), dtype)
+    def __init__(
+        self, file: ModelFile, device: str | torch.device, dtype: torch.dtype | None, runtime: str | None
+    ) -> None:
+        self._origin = _Origin(*_where(file), file.model_id, str(device), dtype, runtime)
 
     def __copy__(self) -> Self:
         """Return a codec with the same networks and its own `transform.realism`."""
@@ -97,7 +100,7 @@ def _load_again(kind: type[Portable], origin: _Origin, realism: float) -> Portab
                     f"{file.path}: the pickled codec has model {origin.model_id.hex()}, "
                     f"but this file is now model {file.model_id.hex()}"
                 )
-            _loaded[kind, origin] = kind(file, origin.device, origin.dtype)
+            _loaded[kind, origin] = kind(file, origin.device, origin.dtype, origin.runtime)
         codec = copy.copy(_loaded[kind, origin])
     codec.transform.realism = realism
     return codec

@@ -13,7 +13,7 @@ import numpy as np
 from vqcodec.planes import RATES
 
 if TYPE_CHECKING:
-    from vqcodec.model.config import Shape
+    from vqcodec.config import Shape
 
 DEFAULT_QUALITY = 50
 
@@ -76,7 +76,7 @@ def place_of(quality: float) -> float:
 def setting_at(config: Shape, place: float) -> Setting:
     """The setting of a model at a place on the dial, `LOWEST` to `HIGHEST`; 0..1 are the qualities."""
     # The command line needs this module, but not torch.
-    from vqcodec.model.config import ModelConfig
+    from vqcodec.config import ModelConfig
 
     inside = min(max(place, 0.0), 1.0)
     below, above = max(-place, 0.0), max(place - 1, 0.0)

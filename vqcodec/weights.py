@@ -6,20 +6,24 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from safetensors.numpy import save_file
 
+from vqcodec.codebooks import BandCodebooks, PlainCodebook, codebooks_of
+from vqcodec.config import FAMILIES, ModelConfig, TamingConfig
 from vqcodec.entropy.weights import ContextWeights, is_eight_bit
 from vqcodec.errors import ModelError
-from vqcodec.forks import settle
-from vqcodec.model import FAMILIES, VQGAN, TamingVQGAN
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vqcodec.model import VQGAN, TamingVQGAN
 
 DEFAULT_MODEL = "photo"
 FORMAT = "vqcodec-model-2"
@@ -27,6 +31,8 @@ CONTEXT_PREFIX = "context."
 REALISTIC_PREFIX = "realistic."
 TABLE_PREFIX = "table."
 BASE_TABLES = "base_tables"
+GRAPHS = ("encoder", "generator")
+"""Names of the ONNX graphs of a model."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class ModelFile:
 
     Attributes:
         path: the file; `None` if the model comes from elsewhere.
-        model: the network, float32, in evaluation mode.
+        config: configuration of the model; its class says of which family.
+        weights: of the network by name, float16 or float32, codebooks and rates included.
         model_id: first 4 bytes of the SHA-256 of the file. Every `.vqc` file carries it.
         tables: of each layer, (K,) uint32 frequencies of the indices at coded positions; each sums to 2**16.
         context: integer weights of the context model. Without it, indices are coded with `tables`.
@@ -47,13 +54,32 @@ class ModelFile:
     """
 
     path: Path | None
-    model: VQGAN | TamingVQGAN
+    config: ModelConfig | TamingConfig
+    weights: dict[str, np.ndarray]
     model_id: bytes
     tables: list[np.ndarray]
     context: ContextWeights | None = None
     base_tables: np.ndarray | None = None
     notes: dict[str, str] = field(default_factory=dict)
-    realistic: dict[str, Tensor] | None = None
+    realistic: dict[str, np.ndarray] | None = None
+
+    @cached_property
+    def codebooks(self) -> list[BandCodebooks | PlainCodebook]:
+        """The codebooks of each band."""
+        return codebooks_of(self.config, self.weights)
+
+    def network(self) -> VQGAN | TamingVQGAN:
+        """Build the network in torch, float32, in evaluation mode, with weights of its own.
+
+        Raises:
+            ModelError: the weights are not of the configuration.
+        """
+        from vqcodec.model import network
+
+        try:
+            return network(self.config, self.weights)
+        except ValueError as error:
+            raise ModelError(f"{self.path}: cannot read the model: {error}") from error
 
 
 def find_model(name: str | os.PathLike | None = None) -> Path:
@@ -79,6 +105,22 @@ def released_model(name: str | os.PathLike) -> Path:
     return Path(str(files("vqcodec"))) / "models" / f"{name}.safetensors"
 
 
+def graph_files(file: ModelFile) -> dict[str, Path]:
+    """Return the ONNX graphs beside a model file by name; none unless there are all, for just this model.
+
+    `vqcodec.training.onnx` writes them. Their weights are those in the model file.
+    """
+    if file.path is None:
+        return {}
+    found = {name: graph_path(file.path, file.model_id, name) for name in GRAPHS}
+    return found if all(path.is_file() for path in found.values()) else {}
+
+
+def graph_path(path: Path, model_id: bytes, name: str) -> Path:
+    """Return where a graph of a model file belongs, by its name."""
+    return path.with_name(f"{path.stem}-{model_id.hex()}-{name}.onnx")
+
+
 def load_model(name: str | os.PathLike | None = None) -> ModelFile:
     """Read a model file, given its path or the name of a released model ("photo" by default).
 
@@ -86,55 +128,33 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         ModelError: the file is missing, damaged, or not a model of this version.
     """
     path = find_model(name)
-    settle()
     try:
         digest = hashlib.sha256(path.read_bytes()).digest()
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata.get("format") != FORMAT:
             raise ModelError(f"{path}: not a {FORMAT} file")
         found = _taken(tensors, TABLE_PREFIX)
-        tables = [found[str(layer)].numpy().astype(np.uint32) for layer in range(len(found))]
-        base_tables = tensors.pop(BASE_TABLES).numpy().astype(np.uint32) if BASE_TABLES in tensors else None
-        context = {
-            name: value.to(torch.int32).numpy() for name, value in _taken(tensors, CONTEXT_PREFIX).items()
-        }
+        tables = [found[str(layer)].astype(np.uint32) for layer in range(len(found))]
+        base_tables = tensors.pop(BASE_TABLES).astype(np.uint32) if BASE_TABLES in tensors else None
+        context = {name: value.astype(np.int32) for name, value in _taken(tensors, CONTEXT_PREFIX).items()}
         weights = ContextWeights.from_tensors(context) if context else None
-        realistic = {name: value.float() for name, value in _taken(tensors, REALISTIC_PREFIX).items()}
-        architecture, config = FAMILIES[metadata["family"]]
-        # The file replaces all weights at once, so skip their initialisation. A meta device would skip it
-        # too, but importing what that needs takes seconds.
-        with SkipInitialisation():
-            model = architecture(config.from_json(metadata["config"]))
-        model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        realistic = _taken(tensors, REALISTIC_PREFIX)
+        config = FAMILIES[metadata["family"]].from_json(metadata["config"])
+        model = ModelFile(
+            path, config, tensors, digest[:4], tables, weights, base_tables, metadata, realistic or None
+        )
+        model.codebooks  # noqa: B018 - looks whether they are of this configuration
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
-    return ModelFile(
-        path,
-        model.eval().requires_grad_(False),
-        digest[:4],
-        tables,
-        weights,
-        base_tables,
-        metadata,
-        realistic or None,
-    )
+    return model
 
 
-def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _taken(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Take the tensors whose names begin with a prefix out of a dictionary; names without it."""
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name) for name in names}
-
-
-class SkipInitialisation(TorchFunctionMode):
-    """Context in which modules are built with uninitialised weights. Load all weights afterwards."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
 
 
 def save_model(
@@ -159,24 +179,33 @@ def save_model(
         notes: additional text metadata, such as training steps.
         realistic: weights of a second generator, trained adversarially.
     """
-    tensors = {key: value.to(model.stored_as).contiguous() for key, value in model.state_dict().items()}
-    tensors["latent_rms"] = model.latent_rms.float()
+    tensors = {name: _stored(value.to(model.stored_as)) for name, value in model.state_dict().items()}
+    tensors["latent_rms"] = _stored(model.latent_rms.float())
     # Frequencies stay below 2**16 because every codeword has at least 1.
     for layer, table in enumerate(tables):
-        tensors[f"{TABLE_PREFIX}{layer}"] = torch.from_numpy(table.astype(np.uint16))
+        tensors[f"{TABLE_PREFIX}{layer}"] = table.astype(np.uint16)
     if base_tables is not None:
-        tensors[BASE_TABLES] = torch.from_numpy(base_tables.astype(np.uint16))
+        tensors[BASE_TABLES] = base_tables.astype(np.uint16)
     for name, array in context.tensors().items() if context else ():
         kind = np.int8 if is_eight_bit(name) else np.int32
-        tensors[CONTEXT_PREFIX + name] = torch.from_numpy(array.astype(kind))
+        tensors[CONTEXT_PREFIX + name] = np.ascontiguousarray(array, kind)
     for name, tensor in (realistic or {}).items():
-        tensors[REALISTIC_PREFIX + name] = tensor.to(model.stored_as).contiguous()
-    metadata = {"format": FORMAT, "family": model.family, "config": model.config.to_json(), **(notes or {})}
+        tensors[REALISTIC_PREFIX + name] = _stored(tensor.to(model.stored_as))
+    metadata = {
+        "format": FORMAT,
+        "family": model.config.family,
+        "config": model.config.to_json(),
+        **(notes or {}),
+    }
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={key: str(value) for key, value in sorted(metadata.items())})
     temporary.chmod(0o644)
     os.replace(temporary, path)
     return hashlib.sha256(path.read_bytes()).digest()[:4]
+
+
+def _stored(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.cpu().numpy())
 
 
 def frequencies(counts: np.ndarray, total: int = 1 << 16) -> np.ndarray:

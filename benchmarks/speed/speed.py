@@ -142,9 +142,10 @@ def measure_stages(photo: Path) -> Rows:
 def measure_rates() -> Rows:
     """Products per second of the generator, and of a plain 3x3 convolution of its main shape, on large pictures."""
     codec = Codec.load()
+    networks = codec.transform.networks
     width, columns = codec.config.generator_widths[0] // 2, 256
-    rows = codec.model.strip_area // columns
-    dtype = codec.transform.networks.dtype
+    rows = networks.model.strip_area // columns
+    dtype = networks.dtype
     layer = torch.nn.Conv2d(width, width, 3).to(dtype, memory_format=torch.channels_last)
     x = torch.randn(1, width, rows + 2, columns + 2).to(dtype, memory_format=torch.channels_last)
     noise = np.random.default_rng(0).integers(0, 256, (16 * 8 * rows, 16 * columns, 3), np.uint8)

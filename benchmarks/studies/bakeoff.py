@@ -14,10 +14,9 @@ from pathlib import Path
 import click
 import torch
 
+from vqcodec.config import Band, ModelConfig
 from vqcodec.evaluation.environment import write_environment
 from vqcodec.image.find import pictures_below
-from vqcodec.model import ModelConfig
-from vqcodec.model.config import Band
 from vqcodec.training.commands import hold_out
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from vqcodec.config import Layer
 from vqcodec.entropy.base import ALPHABET, CONTEXTS, PLANES
 from vqcodec.entropy.coders import going_on
 from vqcodec.entropy.weights import ContextWeights
-from vqcodec.model.config import Layer
 from vqcodec.planes import Planes
 from vqcodec.training.context import FloatContextModel, Sizes
 from vqcodec.weights import frequencies

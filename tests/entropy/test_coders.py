@@ -15,10 +15,10 @@ from PIL import Image
 from bitstream import IndexMismatch, TileReader, TileStream
 from tests.entropy.models import FINE, LAYERS, SINGLE, random_planes, random_tables, random_weights
 from vqcodec.codec import default_codec
+from vqcodec.config import Layer
 from vqcodec.entropy.base import BaseCoder
 from vqcodec.entropy.coders import ContextCoder, IndexCoder, TableCoder, going_on
 from vqcodec.entropy.context import ContextModel
-from vqcodec.model.config import Layer
 from vqcodec.weights import frequencies, load_model
 
 DATA = Path(__file__).parents[1] / "data"

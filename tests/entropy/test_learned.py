@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.entropy.models import LAYERS, SINGLE
+from vqcodec.config import Layer
 from vqcodec.entropy.coders import ContextCoder, TableCoder, going_on
 from vqcodec.entropy.context import ContextModel
-from vqcodec.model.config import Layer
 from vqcodec.planes import Planes
 from vqcodec.training.context import FloatContextModel, Sizes, coded_indices, train_context
 from vqcodec.training.pool import Pool

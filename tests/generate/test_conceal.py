@@ -63,8 +63,8 @@ def test_only_the_damaged_tile_is_made_up(codec: Codec, data: bytes) -> None:
     with pytest.warns(ConcealedWarning, match=r"tile 0 \(128x128 pixels at 0,0\): all of it made up"):
         picture = np.asarray(codec.decompress(damaged, conceal=True), np.int16)
     changed = np.argwhere((picture != expected).any(2))
-    reach = SIDE + 16 * codec.model.halo
-    if not codec.model.blends:
+    reach = SIDE + 16 * codec.config.halo
+    if not codec.config.blends:
         assert changed.max(0)[1] < reach < 600
     assert np.array_equal(picture[:, :SIDE], np.asarray(codec.decode(planes, (600, 200)), np.int16)[:, :SIDE])
 

@@ -80,15 +80,41 @@ def fork_with_more_threads() -> bool:
     return succeeds_in_fork(work)
 
 
+def fork_with_onnx() -> bool:
+    """Sessions of ONNX Runtime stay behind with their threads. Children make new ones, and so do theirs."""
+    codec = Codec.load(runtime="onnx")
+    for width in (200, 1500):
+        image = photograph(width)
+        expected = there_and_back(codec, image)
+
+        def work(image: Image.Image = image, expected: tuple = expected) -> bool:
+            same = there_and_back(codec, image) == expected
+            return same and succeeds_in_fork(lambda: there_and_back(codec, image) == expected)
+
+        if not succeeds_in_fork(work) or there_and_back(codec, image) != expected:
+            return False
+    return True
+
+
+def fork_during_onnx() -> bool:
+    """As `fork_during_work`, with ONNX Runtime."""
+    codec = Codec.load(runtime="onnx")
+    return _fork_during(codec.compress)
+
+
 def fork_during_work() -> bool:
     """Children are forked while other threads load and compress."""
+    return _fork_during(vqcodec.compress)
+
+
+def _fork_during(compress: Callable[[Image.Image], bytes]) -> bool:
     image = photograph(160)
-    expected = Codec.load().compress(image)
+    expected = compress(image)
     stopping = threading.Event()
 
     def work() -> None:
         while not stopping.is_set():
-            vqcodec.compress(image)
+            compress(image)
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -96,7 +122,7 @@ def fork_during_work() -> bool:
     same = True
     for _ in range(8):
         time.sleep(0.05)
-        same &= succeeds_in_fork(lambda: vqcodec.compress(image) == expected)
+        same &= succeeds_in_fork(lambda: compress(image) == expected)
     stopping.set()
     for thread in threads:
         thread.join()

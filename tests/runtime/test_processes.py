@@ -35,6 +35,8 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
         pytest.param("fork_with_more_threads", marks=needs_fork),
         pytest.param("fork_during_work", marks=needs_fork),
         pytest.param("fork_with_another_device", marks=needs_fork),
+        pytest.param("fork_with_onnx", marks=needs_fork),
+        pytest.param("fork_during_onnx", marks=needs_fork),
         pytest.param("pool_by_fork", marks=needs_fork),
         pytest.param("pool_by_forkserver", marks=needs_fork),
         "pool_by_spawn",
@@ -118,6 +120,6 @@ def test_a_model_that_has_changed_is_an_error_where_it_is_loaded(tmp_path: Path)
 
 def test_a_codec_without_a_file_cannot_be_pickled() -> None:
     file = load_model()
-    codec = Codec(ModelFile(None, file.model, file.model_id, file.tables))
+    codec = Codec(ModelFile(None, file.config, file.weights, file.model_id, file.tables))
     with pytest.raises(pickle.PicklingError, match="without a file cannot be pickled: save the model"):
         pickle.dumps(codec)

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from vqcodec.model import ModelConfig
-from vqcodec.model.config import Band
+from vqcodec.config import Band, ModelConfig
 from vqcodec.planes import Planes
 
 TOY = ModelConfig(

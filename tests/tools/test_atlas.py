@@ -13,11 +13,11 @@ from tests.support.pictures import scene
 from tests.support.planes import TOY
 from tests.support.webdriver import BROWSER, DRIVER, Browser
 from vqcodec.codec import Codec
+from vqcodec.config import Layer, TamingConfig
 from vqcodec.errors import ImageError
 from vqcodec.image.find import pictures_below
 from vqcodec.image.picture import from_pil
-from vqcodec.model import VQGAN, TamingConfig, TamingVQGAN
-from vqcodec.model.config import Layer
+from vqcodec.model import VQGAN, TamingVQGAN
 from vqcodec.planes import Planes
 from vqcodec.tools.atlas import stages as atlas
 from vqcodec.tools.atlas.command import codebook_command
@@ -72,7 +72,7 @@ def test_every_codebook_is_examined(model: Path, photographs: Path) -> None:
         assert set(stage.dead) == set(np.flatnonzero(counts[number] == 0))
         assert stage.side == 16 // layer.scale
         assert stage.patches.shape == (CODEWORDS, 2 * stage.side, 2 * stage.side, 3)
-        words = codec.prior.codebooks[number].double()
+        words = torch.from_numpy(codec.prior.codebooks[number]).double()
         distances = (words[:, None] - words).square().sum(2)
         nearest = distances.fill_diagonal_(torch.inf).argmin(1)
         assert np.array_equal(stage.neighbours[:, 0], nearest[stage.shown.copy()])

@@ -12,12 +12,13 @@ from bitstream import read_header
 from tests.support.pictures import scene
 from tests.tools.reference import Published, checkpoint, decode, encode, shapes
 from vqcodec.codec import Codec
+from vqcodec.config import TamingConfig
 from vqcodec.errors import ModelError
 from vqcodec.extras import MissingExtraError
-from vqcodec.model import TamingConfig, TamingVQGAN
+from vqcodec.model import SkipInitialisation, TamingVQGAN
 from vqcodec.tools.taming.command import import_taming_command
 from vqcodec.tools.taming.convert import convert, read_config
-from vqcodec.weights import SkipInitialisation, load_model, save_model
+from vqcodec.weights import load_model, save_model
 
 SMALL = {
     "f16, 1024": Published(1024, 64, 64, 32, (1, 1, 2, 2, 4), (16,)),
@@ -92,10 +93,10 @@ def test_reconstruction_is_that_of_the_original(config: Published, tmp_path: Pat
     planes = codec.encode(picture)
     (plane,) = planes.layers
     assert np.array_equal(plane, indices.numpy())
-    latents = codec.model.quantizer.dequantize(torch.from_numpy(plane.astype(np.int64)).flatten()[:, None])
-    latents = latents.T.view(1, config.embed_dim, *indices.shape)
+    (latents,) = codec.transform.dequantize(planes).values()
+    latents = torch.from_numpy(latents).permute(2, 0, 1)[None]
     expected = decode(state, config, indices)
-    assert torch.allclose(codec.model.synthesise(latents), expected, atol=1e-4)
+    assert torch.allclose(codec.transform.networks.model.synthesise(latents), expected, atol=1e-4)
 
     rounded = ((expected[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
     assert np.abs(np.asarray(codec.decode(planes), np.float32) - rounded).max() <= 1
@@ -105,7 +106,7 @@ def test_normalisation_is_run_where_it_is_exact(tmp_path: Path) -> None:
     # With channels last, PyTorch's group normalisation loses digits in large pictures, more than 1e-4 in the end.
     codec = Codec.load(imported(tmp_path, SMALL["f8, 256"]))
     seen = []
-    for module in codec.model.modules():
+    for module in codec.transform.networks.model.modules():
         if isinstance(module, torch.nn.GroupNorm):
             module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].is_contiguous()))
     codec.decode(codec.encode(scene(24, 16)))
@@ -138,9 +139,10 @@ def test_a_picture_of_any_size_goes_through_the_file(config: Published, tmp_path
 def changed(path: Path) -> Path:
     """Another model: the same one with one weight changed."""
     file = load_model(path)
-    file.model.decoder.conv_out.bias[0] += 1
+    model = file.network()
+    model.decoder.conv_out.bias[0] += 1
     other = path.with_name("other.safetensors")
-    save_model(other, file.model, file.tables)
+    save_model(other, model, file.tables)
     return other
 
 
@@ -156,8 +158,7 @@ def test_calibration_makes_frequent_codewords_cheap(tmp_path: Path) -> None:
     data = codec.compress(picture)
     assert len(data) < len(plain)
     # The estimated rate, by which codewords are chosen, is that of the file.
-    indices = torch.from_numpy(codec.unpack(data).layers[0].astype(np.int64)).flatten()[:, None]
-    assert codec.model.quantizer.rate(indices).sum() / 8 == pytest.approx(len(data), abs=32)
+    assert codec.transform.bits(codec.unpack(data)) / 8 == pytest.approx(len(data), abs=32)
     # With prices there is something to choose from.
     assert len(codec.compress(picture, quality=0)) < len(data) < len(codec.compress(picture, quality=100))
 
@@ -166,7 +167,7 @@ def test_large_pictures_and_parts_of_them_are_faded_from_window_to_window(tmp_pa
     codec = Codec.load(imported(tmp_path, SMALL["f16, 1024"]))
     planes = codec.encode(scene(128, 128))
     whole = np.asarray(codec.decode(planes), np.int16)
-    codec.model.window_area, codec.model.halo = 16, 1
+    codec.transform.networks.area, codec.transform.networks.halo = 16, 1
     parts = np.asarray(codec.decode(planes), np.int16)
     assert parts.shape == whole.shape
     difference = np.abs(parts - whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from vqcodec.codebooks import BandCodebooks
 from vqcodec.model import BandQuantizer
 from vqcodec.model.quantizer import Quantized
 from vqcodec.training.codebook import CodebookLearner
@@ -84,8 +85,10 @@ def test_rates_are_the_information_of_the_choices():
             total += entropy(torch.bincount((column[there] != 0).long(), minlength=2))
         alive = column != 0
         total += entropy(torch.bincount(column[alive]))
+    state = learner.quantizer.state_dict()
+    codebooks = BandCodebooks(*(state[name].numpy() for name in ("codebooks", "codeword_bits", "end_bits")))
     bits = sum(
-        float(learner.quantizer.rate(indices[number : number + 1], rate).sum())
+        float(codebooks.rate(indices[number : number + 1].numpy(), rate).sum())
         for number, rate in enumerate(RATE.tolist())
     )
     assert abs(bits - total) / COUNT < 0.15

@@ -14,7 +14,7 @@ from vqcodec.weights import load_model
 
 
 def test_a_grown_network_computes_the_same() -> None:
-    released = load_model().model
+    released = load_model().network()
     before = released.config
     more = {"encoder_blocks": (1, 0, 2), "generator_blocks": (2, 1, 1)}
     blocks = {name: tuple(map(sum, zip(getattr(before, name), more[name], strict=True))) for name in more}
@@ -37,6 +37,6 @@ def test_a_grown_network_computes_the_same() -> None:
     "change", [{"generator_blocks": (5, 3, 2)}, {"bands": TOY.bands}, {"lmbdas": (1.0, 0.1)}]
 )
 def test_only_blocks_are_added(change: dict) -> None:
-    released = load_model().model
+    released = load_model().network()
     with pytest.raises(ValueError, match="more residual blocks"):
         grow(released.state_dict(), released.config, replace(released.config, **change))

@@ -85,7 +85,7 @@ def test_a_run_continues_from_the_released_model(crops, tmp_path):
     """Weights, step and hours are the model's, and its codebooks stay in use."""
     released = load_model()
     phase = Phase("further", 10**6, crop=64, batch=8, lr=1e-9, final_lr=1e-9)
-    recipe = TrainConfig(released.model.config, (phase,))
+    recipe = TrainConfig(released.config, (phase,))
     trainer = Trainer(recipe, crops, None, tmp_path, start=released.path)
     start = trainer.step
     assert start == int(released.notes["steps"])
@@ -94,7 +94,7 @@ def test_a_run_continues_from_the_released_model(crops, tmp_path):
         trainer.train_step()
     assert trainer.step == start + 2
     for learner, after, before in zip(
-        trainer.learners, trainer.model.quantizers, released.model.quantizers, strict=True
+        trainer.learners, trainer.model.quantizers, released.network().quantizers, strict=True
     ):
         assert learner.restarts == 0
         # Two batches hardly move running means over a hundred, neither of codewords nor of their rates.

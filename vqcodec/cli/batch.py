@@ -21,7 +21,7 @@ from vqcodec.errors import ImageError, RequestError, WriteError
 from vqcodec.image.find import picture_suffixes, readable_suffixes
 from vqcodec.image.keep import Keep
 from vqcodec.image.save import format_of
-from vqcodec.runtime.threads import in_parallel, torch_threads, usable_cores
+from vqcodec.runtime.threads import in_parallel, limited_threads, usable_cores
 
 Work = Callable[[Task, Callable[[float], None]], dict[str, Any]]
 
@@ -104,6 +104,7 @@ def _run(
     engine: str,
     model: str | None,
     device: str,
+    runtime: str | None,
     threads: int | None,
     skip_existing: bool,
     as_json: bool,
@@ -122,11 +123,12 @@ def _run(
     if tasks and engine == "ray" and isinstance(work, Compression):
         from vqcodec.cli.ray import run_on_ray
 
-        run_on_ray(tasks, work, model, device, console)
+        run_on_ray(tasks, work, model, device, runtime, console)
     elif tasks:
         from vqcodec.codec import Codec
+        from vqcodec.runtime.choice import of_many
 
-        codec = Codec.load(model, device)
+        codec = Codec.load(model, device, runtime=runtime or of_many(len(tasks)))
         run_batch(
             tasks, lambda task, report: work.run(codec, task, report), threads or usable_cores(), console
         )
@@ -164,7 +166,7 @@ def run_batch(tasks: Sequence[Task], work: Work, threads: int, console: Console)
             return said | ({"warnings": console.warnings()} if console.warnings() else {})
 
     workers = min(threads, max(len(tasks), 1))
-    with console.listening(), torch_threads(threads // workers):
+    with console.listening(), limited_threads(threads // workers):
         for task, future in in_parallel(one, tasks, workers, stopping):
             error = future.exception()
             if error is None:

@@ -55,6 +55,11 @@ _ELSEWHERE = {
         "codebook_command",
         "Show a model's codebooks, and where a picture's bits go, in one page.",
     ),
+    "export-onnx": (
+        "vqcodec.training.commands",
+        "export_onnx_command",
+        "Write a model's encoder and generator as ONNX files.",
+    ),
     "import-taming": (
         "vqcodec.tools.taming.command",
         "import_taming_command",
@@ -139,6 +144,11 @@ def _shared(command: Callable) -> Callable:
             "--model", metavar="NAME|FILE", type=_PATH, help="Released model or model file. [photo]"
         ),
         click.option("--device", default="cpu", show_default=True, help="Torch device of the networks."),
+        click.option(
+            "--runtime",
+            type=click.Choice(["onnx", "torch"]),
+            help="Library that runs the networks: ONNX Runtime or torch. [the faster one]",
+        ),
         click.option("--threads", type=click.IntRange(min=1), help="Cores to use. [all]"),
         click.option(
             "--max-megapixels",

@@ -14,10 +14,16 @@ from vqcodec.cli.console import Console, in_words
 from vqcodec.cli.jobs import Compression
 from vqcodec.cli.plan import Task
 from vqcodec.errors import RequestError, VqcodecError
+from vqcodec.runtime.threads import limited_threads
 
 
 def run_on_ray(
-    tasks: Sequence[Task], work: Compression, model: str | None, device: str, console: Console
+    tasks: Sequence[Task],
+    work: Compression,
+    model: str | None,
+    device: str,
+    runtime: str | None,
+    console: Console,
 ) -> None:
     """Compress the files of all tasks in processes of the cluster, and report on them here.
 
@@ -29,6 +35,7 @@ def run_on_ray(
         work: options.
         model: released model or model file; `None` for the default.
         device: torch device of the networks.
+        runtime: library that runs them, "onnx" or "torch"; by default the faster one.
         console: is told about every file.
 
     Raises:
@@ -58,7 +65,7 @@ def run_on_ray(
         results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Worker,
             # A row that is processed again, after a machine was lost, may find its own output.
-            fn_constructor_args=(replace(work, overwrite=True), model, device),
+            fn_constructor_args=(replace(work, overwrite=True), model, device, runtime),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(cores, len(rows))),
             num_cpus=1,
         )
@@ -74,20 +81,19 @@ def run_on_ray(
 class _Worker:
     """Holds a codec in one process of the cluster and compresses one file after another."""
 
-    def __init__(self, work: Compression, model: str | None, device: str) -> None:
-        import torch
+    def __init__(self, work: Compression, model: str | None, device: str, runtime: str | None) -> None:
         from PIL import Image
 
         from vqcodec.codec import Codec
+        from vqcodec.runtime.choice import MANY, of_many
 
         Image.MAX_IMAGE_PIXELS = None
-        torch.set_num_threads(1)
         self.work = work
-        self.codec = Codec.load(model, device)
+        self.codec = Codec.load(model, device, runtime=runtime or of_many(MANY))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         task = Task(Path(row["source"]), Path(row["target"]))
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught, limited_threads(1):
             warnings.simplefilter("always", UserWarning)
             try:
                 said = self.work.run(self.codec, task)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bitstream import FREQUENCY_SUM, IndexMismatch, TileReader, TileWriter
-from vqcodec.model.base import CHROMA
+from vqcodec.config import CHROMA
 
 PLANES = 3
 LARGEST = 24

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from bitstream import FREQUENCY_BITS, TileReader, TileStream, TileWriter
+from vqcodec.config import Layer
 from vqcodec.entropy.base import BaseCoder
 from vqcodec.entropy.context import ContextModel, ContextState
-from vqcodec.model.config import Layer
 from vqcodec.planes import Planes
 
 # Tiles of the same shape are coded side by side, so that the context model works on large matrices. More

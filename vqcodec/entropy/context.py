@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vqcodec.config import Layer
 from vqcodec.entropy.features import base_features
 from vqcodec.entropy.integers import Factor, frequencies
 from vqcodec.entropy.layers import ContextLayers, Row
@@ -21,7 +22,6 @@ from vqcodec.entropy.weights import (
     WEIGHT_BITS,
     ContextWeights,
 )
-from vqcodec.model.config import Layer
 
 # Added before a shift, to round; once per sum, with the bias that every sum has.
 _HALF = 1 << WEIGHT_BITS - 1

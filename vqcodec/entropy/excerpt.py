@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bitstream import BitstreamError, Container, Header, IndexMismatch, Truncated
+from vqcodec.config import Shape
 from vqcodec.entropy.coders import IndexCoder
 from vqcodec.errors import TruncatedWarning
 from vqcodec.geometry import Box
-from vqcodec.model.config import Shape
 from vqcodec.planes import Planes
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from vqcodec.config import CHROMA
 from vqcodec.entropy.passes import CROSS, NEIGHBOURHOOD
-from vqcodec.model.base import CHROMA
 
 LUMA = [offset for offset in NEIGHBOURHOOD if offset != (0, 0)]
 # Eight per doubling of the step.

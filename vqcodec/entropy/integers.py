@@ -80,7 +80,8 @@ class Factor:
             settle()
             with operation, torch.inference_mode():
                 return torch._int_mm(torch.from_numpy(inputs), self._bytes).numpy()
-        return (inputs.astype(np.float32) @ self._floats).astype(np.int32)
+        with operation:
+            return (inputs.astype(np.float32) @ self._floats).astype(np.int32)
 
 
 _exact: bool | None = None

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from vqcodec.config import Layer
 from vqcodec.entropy.weights import split
-from vqcodec.model.config import Layer
 
 if TYPE_CHECKING:
     from torch import Tensor

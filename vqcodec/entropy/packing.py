@@ -8,13 +8,13 @@ import numpy as np
 
 import bitstream
 from bitstream import Header
+from vqcodec.config import Shape
 from vqcodec.entropy.base import BaseCoder, clipped
 from vqcodec.entropy.coders import ContextCoder, IndexCoder, TableCoder
 from vqcodec.entropy.context import ContextModel
 from vqcodec.entropy.excerpt import read_excerpt
 from vqcodec.errors import ModelError
 from vqcodec.geometry import Box
-from vqcodec.model.config import Shape
 from vqcodec.planes import Planes
 from vqcodec.weights import ModelFile
 
@@ -37,7 +37,7 @@ class Packing:
 
     def __init__(self, file: ModelFile) -> None:
         self.model_id = file.model_id
-        self._config: Shape = file.model.config
+        self._config: Shape = file.config
         layers = self._config.layers
         self.base = None if file.base_tables is None else BaseCoder(file.base_tables)
         self.context = (

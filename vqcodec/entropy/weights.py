@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vqcodec.model.config import Layer
+from vqcodec.config import Layer
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -7,15 +7,14 @@ files hold them, each index given those before it; known indices take their plac
 from __future__ import annotations
 
 import numpy as np
-import torch
 
+from vqcodec.config import CHROMA
 from vqcodec.entropy.base import clipped
 from vqcodec.entropy.context import ContextModel
 from vqcodec.errors import ModelError
 from vqcodec.generate.prior import Prior
 from vqcodec.generate.spread import continued, nearest
 from vqcodec.geometry import Box
-from vqcodec.model.base import CHROMA
 from vqcodec.planes import Planes
 
 MARGIN = 8
@@ -91,7 +90,6 @@ def surrounded(hole: Box, grid: Box) -> Box:
     return hole.grown(MARGIN).clipped(grid)
 
 
-@torch.inference_mode()
 def fill(
     prior: Prior, planes: Planes, area: Box, mask: np.ndarray, temperature: float, rng: np.random.Generator
 ) -> None:
@@ -136,8 +134,7 @@ def _continue_base(base: np.ndarray, steps: np.ndarray, hole: np.ndarray) -> Non
     if hole.all():
         levels[:] = np.array([128, 0, 0])[:, None, None]
     else:
-        levels = continued(torch.from_numpy(levels).permute(1, 2, 0), torch.from_numpy(~hole))
-        levels = levels.permute(2, 0, 1).numpy()
+        levels = continued(levels.transpose(1, 2, 0), ~hole).transpose(2, 0, 1)
     # White in a coarse step may be above 255, and continue into a finer one.
     base[:, hole] = clipped(np.rint(levels / (factors * steps)), steps)[:, hole]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+import numpy as np
 
+from vqcodec.codebooks import BandCodebooks, PlainCodebook
+from vqcodec.config import Layer
 from vqcodec.entropy.context import ContextModel
-from vqcodec.model import VQGAN, TamingVQGAN
-from vqcodec.model.config import Layer
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,16 @@ class Prior:
         context: the context model; `None` for models without one.
     """
 
-    codebooks: Sequence[Tensor]
+    codebooks: Sequence[np.ndarray]
     layers: Sequence[Layer]
     context: ContextModel | None
 
     @classmethod
-    def of(cls, model: VQGAN | TamingVQGAN, context: ContextModel | None) -> Prior:
-        """The prior of a model and its context model."""
-        if isinstance(model, VQGAN):
-            bands = [quantizer.codebooks for quantizer in model.quantizers]
-        else:
-            bands = [model.quantizer.codebooks]
-        layers = model.config.layers
-        codebooks = [bands[layer.band][layer.stage] for layer in layers]
-        return cls(codebooks, layers, context)
+    def of(
+        cls,
+        bands: Sequence[BandCodebooks | PlainCodebook],
+        layers: Sequence[Layer],
+        context: ContextModel | None,
+    ) -> Prior:
+        """The prior of a model with these codebooks and layers, and its context model."""
+        return cls([bands[layer.band].codebooks[layer.stage] for layer in layers], layers, context)

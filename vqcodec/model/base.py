@@ -12,11 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 16
-"""Side in pixels of the squares whose means the base holds."""
-
-CHROMA = 2
-"""Steps of the two chroma planes, as multiples of that of luma."""
+from vqcodec.config import BLOCK, CHROMA
 
 
 @dataclass

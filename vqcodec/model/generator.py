@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqcodec.config import ModelConfig
 from vqcodec.model.blocks import Stack, Upsample, icnr_
-from vqcodec.model.config import ModelConfig
 
 BASE_FEATURES = 4
 

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-RATE_BINS = 6
-"""Parts of the rate dial that have frequencies of their own for whether a position goes on."""
-
-# Sequences that `choose` extends at a time: their costs stay in the cache.
-_BLOCK = 1024
+from vqcodec.config import RATE_BINS
 
 
 @dataclass
@@ -93,79 +89,6 @@ class BandQuantizer(nn.Module):
             indices.append(index)
             partial.append(total)
         return Quantized(torch.stack(indices, 1), torch.stack(residuals), torch.stack(partial), bits)
-
-    @torch.no_grad()
-    def choose(self, latents: Tensor, lmbda: float, rate: float, beams: int = 2) -> Tensor:
-        """Search for the indices (n, S) int64 of the least |latent - sum of codewords|^2 + lmbda * bits.
-
-        After every stage, the best sequences so far are extended (beam search).
-
-        Args:
-            latents: (n, D) float32.
-            lmbda: squared latent units per bit.
-            rate: point of the dial, 0..1.
-            beams: number of sequences; 1 is greedy, as in `quantize`.
-        """
-        ends = self.end_bits[:, int(rate_bin(torch.tensor(rate)))]
-        # Norms and rates are one more column, so that the costs of a stage are one matrix product.
-        tables = [
-            torch.cat(
-                [-2 * book, (book.square().sum(1) + lmbda * (bits + end[1]))[:, None]], 1
-            ).T.contiguous()
-            for book, bits, end in zip(self.codebooks, self.codeword_bits, ends, strict=True)
-        ]
-        stop = [lmbda * float(end[0]) for end in ends]
-        parts = [self._search(part, tables, stop, beams) for part in latents.split(_BLOCK // beams)]
-        return torch.cat(parts) if parts else latents.new_empty(0, self.stages, dtype=torch.int64)
-
-    def _search(self, latents: Tensor, tables: list[Tensor], stop: list[float], beams: int) -> Tensor:
-        count, dim = latents.shape
-        # Sequences of all positions: residual and a column of ones, cost so far, indices, whether they go on.
-        rows = torch.cat([latents, latents.new_ones(count, 1)], 1)[:, None]
-        total = latents.new_zeros(count, 1)
-        chosen = torch.zeros(count, 1, self.stages, dtype=torch.int64, device=latents.device)
-        alive = torch.ones(count, 1, dtype=torch.bool, device=latents.device)
-        for stage, table in enumerate(tables):
-            if not alive.any():
-                break
-            ways = 1 if stage == self.stages - 1 else beams
-            cost = rows[alive] @ table
-            cost[:, 0] = stop[stage]
-            width = total.shape[1]
-            # A sequence that has ended goes on as it is; one that is alive ends, or takes one of the best codewords.
-            pick = torch.zeros(count, width, ways + 1, dtype=torch.int64, device=latents.device)
-            added = total.new_full((count, width, ways + 1), torch.inf)
-            added[..., ways] = torch.where(alive, stop[stage], 0.0)
-            cost[:, 0] = torch.inf
-            for way in range(ways):
-                best = least(cost)[:, None]
-                pick[..., way][alive] = best[:, 0]
-                added[..., way][alive] = cost.gather(1, best)[:, 0]
-                if way < ways - 1:
-                    cost.scatter_(1, best, torch.inf)
-            candidates = (total[..., None] + added).flatten(1)
-            total, order = candidates.topk(min(ways, candidates.shape[1]), 1, largest=False)
-            parent = order // (ways + 1)
-            pick = pick.flatten(1).gather(1, order)
-            rows = rows.gather(1, parent[..., None].expand(-1, -1, dim + 1))
-            rows[..., :dim] -= self.codebooks[stage][pick]
-            chosen = chosen.gather(1, parent[..., None].expand(-1, -1, self.stages))
-            chosen[..., stage] = pick
-            alive = pick != 0
-        return chosen[:, 0]
-
-    def rate(self, indices: Tensor, rate: float) -> Tensor:
-        """Return the estimated rate of `indices` (n, S) int64 in bits, (n,), at a point of the dial."""
-        ends = self.end_bits[:, int(rate_bin(torch.tensor(rate)))]
-        going = (indices != 0).long()
-        alive = torch.cat([torch.ones_like(going[:, :1]), going[:, :-1]], 1)
-        stages = torch.arange(self.stages, device=indices.device)
-        return (alive * ends[stages, going] + self.codeword_bits[stages, indices]).sum(1)
-
-    def dequantize(self, indices: Tensor) -> Tensor:
-        """Sum the codewords of `indices` (n, s) int64, s <= S, to (n, D)."""
-        starts = torch.arange(indices.shape[1], device=indices.device) * self.codebooks.shape[1]
-        return nn.functional.embedding_bag(indices + starts, self.codebooks.flatten(0, 1), mode="sum")
 
     @torch.no_grad()
     def reorder(self, stage: int, order: Tensor) -> None:

@@ -6,61 +6,12 @@ depends on the whole picture. The submodules have the names of the published che
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqcodec.model.config import Config, Layer
+from vqcodec.config import TamingConfig
 from vqcodec.model.plain import PlainQuantizer
-
-
-@dataclass(frozen=True)
-class TamingConfig(Config):
-    """Hyper-parameters of a `TamingVQGAN`.
-
-    Attributes:
-        channels: base width; the width of each level is a multiple of it.
-        multipliers: width of each level divided by `channels`, from full resolution down. Each further level
-            halves the resolution.
-        blocks: residual blocks per level of the encoder; the decoder has one more.
-        attention_levels: levels with attention after each residual block.
-        hidden_channels: channels between the networks and the 1x1 convolutions around the quantizer.
-        latent_dim: channels D of the quantized latents.
-        codebook_size: number of codewords K.
-        quantizer: "nearest" for the nearest codeword, or "gumbel" for the one that a linear classifier scores
-            highest.
-    """
-
-    channels: int = 128
-    multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
-    blocks: int = 2
-    attention_levels: tuple[int, ...] = (4,)
-    hidden_channels: int = 256
-    latent_dim: int = 256
-    codebook_size: int = 1024
-    quantizer: str = "nearest"
-
-    @property
-    def has_base(self) -> bool:
-        """Whether a coded base comes before the layers: never."""
-        return False
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """Planes of indices: one."""
-        return (Layer(0, 0, 1, self.codebook_size, False),)
-
-    @property
-    def stages(self) -> int:
-        """The number of coded stages, 1."""
-        return 1
-
-    @property
-    def downsampling(self) -> int:
-        """Side, in pixels, of the square that one latent position covers."""
-        return 2 ** (len(self.multipliers) - 1)
 
 
 class GumbelQuantizer(PlainQuantizer):
@@ -79,13 +30,6 @@ class GumbelQuantizer(PlainQuantizer):
         super().__init__(codebook_size, dim)
         self.register_buffer("projection", torch.zeros(codebook_size, dim))
         self.register_buffer("offset", torch.zeros(codebook_size))
-
-    def linear(self) -> tuple[Tensor, Tensor]:
-        """Return -2 times weight and bias of the classifier, so that the least distance is the largest logit.
-
-        `distances` computes |c|^2 - 2 x.c for ordinary codewords; here it computes -2 times the logits.
-        """
-        return -2 * self.projection, -2 * self.offset
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
@@ -107,20 +51,14 @@ class TamingVQGAN(nn.Module):
 
     Attributes:
         config: configuration of the model.
-        family: name of the architecture in model files.
         stored_as: dtype of the weights in model files.
         memory_format: memory format of the weights.
-        window_area: largest area of a window, in latent positions, without the halo.
-        halo: latent positions added around each window. Neighbouring windows are blended over twice as many.
-        blends: true, because neighbouring windows are cross-faded.
     """
 
-    family = "taming"
     # Rounding the weights to float16 would change pictures by about 5e-3, and might change indices.
     stored_as = torch.float32
     # With channels last, group normalisation on a CPU is off by up to 3e-4 on a 768x512 picture.
     memory_format = torch.contiguous_format
-    blends = True
     quantizer: PlainQuantizer
     latent_rms: Tensor
 
@@ -138,8 +76,6 @@ class TamingVQGAN(nn.Module):
         self.post_quant_conv = nn.Conv2d(config.latent_dim, config.hidden_channels, 1)
         self.decoder = _Decoder(config)
         self.register_buffer("latent_rms", torch.ones(()))
-        self.window_area = 768 * 512 // config.downsampling**2
-        self.halo = 64 // config.downsampling
 
     def analyse(self, pictures: Tensor) -> Tensor:
         """Map pictures (N, 3, fh, fw) in [-1, 1] to latents (N, D, h, w); f is `config.downsampling`."""

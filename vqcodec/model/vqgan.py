@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from vqcodec.config import GRIDS, ModelConfig
 from vqcodec.model import base as bases
 from vqcodec.model.base import Base
-from vqcodec.model.config import ModelConfig
 from vqcodec.model.encoder import Encoder
 from vqcodec.model.generator import Generator
 from vqcodec.model.quantizer import BandQuantizer, Quantizers
-
-GRIDS = (16, 8)
-"""Downsampling of the grids that latents can stand on."""
 
 
 class VQGAN(nn.Module):
@@ -30,20 +25,15 @@ class VQGAN(nn.Module):
 
     Attributes:
         config: configuration of the model.
-        family: name of the architecture in model files.
         stored_as: dtype of the weights in model files.
         memory_format: memory format of the weights in which the networks run fastest.
         strip_area: area, in positions at 1/16, of the strips in which the networks run over a picture.
-        halo: positions at 1/16 around a window that its output depends on.
         grids: downsampling of each entry of `latent_rms`.
-        blends: false, because nothing beyond the halo changes a window.
     """
 
-    family = "layered"
     stored_as = torch.float16
     memory_format = torch.channels_last
     strip_area = 6 << 10
-    blends = False
     grids = GRIDS
     latent_rms: Tensor
 
@@ -56,16 +46,6 @@ class VQGAN(nn.Module):
         )
         self.generator = Generator(config)
         self.register_buffer("latent_rms", torch.ones(len(GRIDS)))
-
-    @property
-    def halo(self) -> int:
-        """Positions at 1/16 around a window that its output depends on: the larger reach of the two networks."""
-        # Each residual block reaches one position further at its own resolution; stem and head each reach one
-        # further at 1/4, and the enlarged base one at 1/16.
-        encoder, generator = self.config.encoder_blocks, self.config.generator_blocks
-        first = (1 + encoder[0]) / 4 + encoder[1] / 2 + encoder[2]
-        second = generator[0] + generator[1] / 2 + (generator[2] + 1) / 4
-        return 2 + math.ceil(max(first, second))
 
     def base(self, pictures: Tensor, steps: Tensor) -> Base:
         """The base of pictures (N, 3, 16h, 16w) in [-1, 1], with steps (N,) in levels."""

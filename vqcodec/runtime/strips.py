@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqcodec import forks
 from vqcodec.geometry import Box, spans
 from vqcodec.model import VQGAN
 from vqcodec.model.base import Base
 from vqcodec.model.generator import Generator
-from vqcodec.planes import RATES
+from vqcodec.planes import RATES, Planes
 from vqcodec.runtime.layers import (
     Chain,
     Convolution,
@@ -33,7 +34,8 @@ from vqcodec.runtime.layers import (
     shuffled,
     stack,
 )
-from vqcodec.runtime.windows import Part
+from vqcodec.runtime.networks import LatentsOf, Part
+from vqcodec.runtime.pixels import enlarged_part, picture_of
 
 # Pictures with more columns of positions than this are split into bands of about this width.
 WIDEST = 1 << 13
@@ -56,24 +58,20 @@ class Strips:
 
     def __init__(self, model: VQGAN, dtype: torch.dtype, realistic: dict[str, Tensor] | None = None) -> None:
         self.dtype = dtype
-        self._model = model
+        self.model = model
         self._realistic = realistic
+        self._born = forks.generation()
         # By rate, and by rate and weight of the second generator.
         self._encoders: dict[int, Networks] = {}
         self._generators: dict[tuple[int, float], Networks] = {}
 
-    def analyse(self, pixels: np.ndarray, base: Base, rate: int) -> Iterator[tuple[int, Part]]:
-        """Yield the latents of pixels (H, W, 3) uint8 in parts: downsampling, and top, left and (h, w, D) float32.
-
-        Args:
-            pixels: the picture.
-            base: its base, of one picture.
-            rate: point of the rate dial, 0..255.
-        """
-        step = self._model.config.downsampling
-        rows, columns = base.planes.shape[2:]
-        upper, fine, lower = _prepared(self._encoders, rate, lambda: self._encoder(rate))
-        small = base.picture
+    @torch.inference_mode()
+    def analyse(self, pixels: np.ndarray, planes: Planes) -> Iterator[tuple[int, Part]]:
+        """See `Networks.analyse`."""
+        forks.settle(self._device, self._born)
+        step, (rows, columns) = self.model.config.downsampling, planes.grid
+        upper, fine, lower = _prepared(self._encoders, planes.rate, lambda: self._encoder(planes.rate))
+        small = _colours(planes) / np.float32(127.5) - 1
         for left, right, first, end in self._bands(columns):
             to_eighth, to_sixteenth = Chain(upper), Chain(lower)
             tops = {8: 0, step: 0}
@@ -87,53 +85,42 @@ class Strips:
                     latents = out[0].permute(1, 2, 0)
                     times = step // grid
                     inside = latents[:, times * (left - first) : times * (right - first)]
-                    yield grid, (tops[grid], times * left, inside.float())
+                    yield grid, (tops[grid], times * left, inside.float().cpu().numpy())
                     tops[grid] += len(latents)
 
+    @torch.inference_mode()
     def synthesise(
-        self,
-        latents: Callable[[int, Box], Tensor],
-        base: Base,
-        rate: int,
-        realism: float = 0.0,
-        still: np.ndarray | None = None,
+        self, latents: LatentsOf, planes: Planes, realism: float = 0.0, still: np.ndarray | None = None
     ) -> Iterator[Part]:
-        """Yield a picture in parts: top, left and (h, w, 3), about [-127.5, 127.5].
-
-        Args:
-            latents: returns the latents (h, w, D) of a box of positions at 1/f, given f and the box.
-            base: of one picture.
-            rate: point of the rate dial, 0..255.
-            realism: weight of the second generator, 0..1.
-            still: (h, w) bool, positions at which the base is the picture; the generator is faded out towards them.
-        """
-        step = self._model.config.downsampling
-        rows, columns = base.planes.shape[2:]
-        moving = None
-        if still is not None and still.any():
-            moving = torch.from_numpy(~still).to(self._device).float()[None, None]
+        """See `Networks.synthesise`."""
+        forks.settle(self._device, self._born)
+        step, (rows, columns) = self.model.config.downsampling, planes.grid
         upper, injected, lower = _prepared(
-            self._generators, (rate, realism), lambda: self._generator(rate, realism)
+            self._generators, (planes.rate, realism), lambda: self._generator(planes.rate, realism)
         )
-        features, small = base.features.to(self.dtype), 127.5 * base.picture
+        moving = (~still).astype(np.float32)[..., None] if still is not None and still.any() else None
+        features, small = base_tensor(planes, self._device).features.to(self.dtype), _colours(planes) - 127.5
+
+        def given(grid: int, box: Box) -> Tensor:
+            found = torch.from_numpy(latents(grid, box)).to(self._device, self.dtype)
+            return found.permute(2, 0, 1)[None]
 
         def strips(first: int, end: int) -> Iterator[Tensor]:
             to_eighth, to_picture = Chain(upper), Chain(lower)
             done = 0
             for top, bottom, last in self._strips(rows, end - first):
                 box = Box(first, top, end, bottom)
-                coarse = latents(step, box).to(self.dtype).permute(2, 0, 1)[None]
-                x = to_eighth(torch.cat([coarse, box.of(features)], 1), last)
+                x = to_eighth(torch.cat([given(step, box), box.of(features)], 1), last)
                 if injected is not None:
                     place = Box(2 * first, done, 2 * end, done + x.shape[2])
-                    x += injected(latents(8, place).to(self.dtype).permute(2, 0, 1)[None])
+                    x += injected(given(8, place))
                     done += x.shape[2]
                 yield to_picture(x, last)[0].permute(1, 2, 0)
 
         for left, right, first, end in self._bands(columns):
             top = 0
             for out in _aligned(strips(first, end), step):
-                inside = out[:, step * (left - first) : step * (right - first)]
+                inside = out[:, step * (left - first) : step * (right - first)].float().cpu().numpy()
                 box = Box(left, top // step, right, (top + len(out)) // step)
                 if moving is not None:
                     inside = inside * enlarged_part(moving, box, step)
@@ -142,47 +129,50 @@ class Strips:
 
     def _bands(self, columns: int) -> Iterator[tuple[int, int, int, int]]:
         """Yield left and right of each band, and the same with what its networks look at."""
-        halo = self._model.halo
+        halo = self.model.config.halo
         for left, right in spans(columns, WIDEST):
             yield left, right, max(left - halo, 0), min(right + halo, columns)
 
     def _strips(self, rows: int, columns: int) -> Iterator[tuple[int, int, bool]]:
         """Yield top and bottom of each strip, and whether it is the last. The first is taller, to give some output."""
-        height = max(1, self._model.strip_area // columns)
-        first = min(rows, height + self._model.halo)
+        height = max(1, self.model.strip_area // columns)
+        first = min(rows, height + self.model.config.halo)
         bounds = [0, first, *(first + end for _, end in spans(rows - first, height))]
         for top, bottom in pairwise(bounds):
             yield top, bottom, bottom == rows
 
-    def _rest(self, pixels: np.ndarray, small: Tensor, box: Box) -> Tensor:
+    def _rest(self, pixels: np.ndarray, small: np.ndarray, box: Box) -> Tensor:
         """What the encoder sees of a box: the picture without its base, and the base, (1, C, 4 h, 4 w)."""
-        step = self._model.config.downsampling
+        step = self.model.config.downsampling
         part = pixels[box.scaled(step).slices]
         below, right = step * box.height - part.shape[0], step * box.width - part.shape[1]
         if below or right:
             part = np.pad(part, ((0, below), (0, right), (0, 0)), "edge")
         part = np.require(part, requirements=["C", "W"])
         rest = torch.from_numpy(part).to(self._device).float().div_(127.5).sub_(1)
-        rest -= enlarged_part(small, box, step)
+        rest -= self._moved(enlarged_part(small, box, step))
         rows, columns = 4 * box.height, 4 * box.width
         out = rest.new_empty(1, rows, columns, 51, dtype=self.dtype)
         out[..., :48] = rest.view(rows, 4, columns, 12).transpose(1, 2).reshape(1, rows, columns, 48)
-        out[..., 48:] = enlarged_part(small, box, 4)
+        out[..., 48:] = self._moved(enlarged_part(small, box, 4))
         return out.permute(0, 3, 1, 2)
+
+    def _moved(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self._device)
 
     @property
     def _device(self) -> torch.device:
-        return self._model.latent_rms.device
+        return self.model.latent_rms.device
 
     def _rms(self, grid: int) -> Tensor:
-        return self._model.latent_rms[self._model.grids.index(grid)]
+        return self.model.latent_rms[self.model.grids.index(grid)]
 
     def _point(self, rate: int) -> Tensor:
         return torch.full((1,), rate / (RATES - 1), device=self._device)
 
     def _encoder(self, rate: int) -> Networks:
         """Layers from pixels to 1/8, what gives latents there, and layers on to latents at 1/16."""
-        encoder, dtype, point = self._model.encoder, self.dtype, self._point(rate)
+        encoder, dtype, point = self.model.encoder, self.dtype, self._point(rate)
         weight, bias = parameters(encoder.stem)
         # The rest comes in patches of 4x4 pixels, colours last.
         order = weight[:, :48].unflatten(1, (3, 4, 4)).permute(0, 2, 3, 1, 4, 5).flatten(1, 3)
@@ -207,7 +197,7 @@ class Strips:
 
     def blended(self, realism: float) -> Generator:
         """Return the generator, with weight `realism` (0..1) of the second one in its weights."""
-        generator = self._model.generator
+        generator = self.model.generator
         if realism:
             second = self._realistic
             assert second is not None  # `Transform` rejects realism without a second one
@@ -250,37 +240,29 @@ def _prepared(networks: dict[Key, Networks], key: Key, prepare: Callable[[], Net
     return found
 
 
+def base_tensor(planes: Planes, device: torch.device | None = None) -> Base:
+    """The base of planes as tensors of one picture."""
+    assert planes.base is not None  # models of this family have a base
+    assert planes.steps is not None
+    found = (
+        torch.from_numpy(part.astype(np.float32)[None]).to(device) for part in (planes.base, planes.steps)
+    )
+    return Base(*found)
+
+
+def _colours(planes: Planes) -> np.ndarray:
+    """The colours of the base of planes, (h, w, 3) float32 in levels."""
+    assert planes.base is not None  # models of this family have a base
+    assert planes.steps is not None
+    return picture_of(planes.base, planes.steps)
+
+
 def _head(layer: torch.nn.Conv2d | None, rms: Tensor, dtype: torch.dtype) -> Convolution | None:
     """A head of the encoder that gives latents of unit scale."""
     if layer is None:
         return None
     weight, bias = parameters(layer)
     return Convolution(weight / rms, bias / rms, dtype)
-
-
-def enlarged_part(small: Tensor, box: Box, factor: int) -> Tensor:
-    """A box of a base picture (1, C, h, w), enlarged as the whole picture is: (factor h, factor w, C).
-
-    It is what `vqcodec.model.base.enlarged` gives, but the same on any number of threads, to the last bit. So files do
-    not depend on them.
-    """
-    rows, down = _between(box.top, box.bottom, factor)
-    columns, over = _between(box.left, box.right, factor)
-    picture = small[0].permute(1, 2, 0)
-    for axis, (places, shares) in enumerate(((rows, down), (columns, over))):
-        after = (places + 1).clamp(max=picture.shape[axis] - 1)
-        shares = shares.to(small)[:, None, None] if axis == 0 else shares.to(small)[:, None]
-        first = picture.index_select(axis, places.clamp(min=0).to(small.device)).mul_(1 - shares)
-        picture = first.add_(picture.index_select(axis, after.to(small.device)).mul_(shares))
-    return picture
-
-
-def _between(first: int, end: int, factor: int) -> tuple[Tensor, Tensor]:
-    """Of the places between positions `first` and `end` of an axis: the position before, from -1 on, and the share of
-    the one after."""
-    places = (torch.arange(factor * first, factor * end) + 0.5) / factor - 0.5
-    below = places.floor()
-    return below.long(), places - below
 
 
 def _aligned(parts: Iterable[Tensor], step: int) -> Iterator[Tensor]:

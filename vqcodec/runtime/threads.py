@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -61,35 +62,57 @@ def in_parallel(
 def results_in_parallel(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
 ) -> Iterator[Result]:
-    """Call a torch function for each item in threads; yield the results in the order of the items.
+    """Call a function of networks for each item in threads; yield the results in the order of the items.
 
     Args:
         function: called with one item. Its exceptions are raised here.
         items: taken as needed.
-        workers: number of items at once; one per core by default. Torch divides the cores among them.
+        workers: number of items at once; one per core by default. They share the cores.
     """
     cores = usable_cores()
     workers = workers or cores
-    with torch_threads(max(1, cores // workers)):
+    with limited_threads(max(1, cores // workers)):
         for _, future in in_parallel(function, items, workers):
             yield future.result()
 
 
+# Number of threads inside a block of `limited_threads`.
+_limit: int | None = None
+
+
+def network_threads() -> int:
+    """Return the number of threads that networks may compute with."""
+    return _limit or usable_cores()
+
+
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Set the number of torch threads inside the block.
+def limited_threads(count: int) -> Iterator[None]:
+    """Set the number of threads that networks compute with inside the block, in the whole process.
 
-    Use 1 where several pictures run at once. Torch's setting applies to the whole process. In the child of a
-    fork it stays at 1.
+    Use 1 where several pictures run at once. Torch that is loaded is set too; in the child of a fork it stays at 1.
+    Torch that is loaded later has to be set then.
     """
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(most_threads(count))
+    global _limit
+    torch = sys.modules.get("torch")
+    before = _limit, torch and torch.get_num_threads()
+    _limit = count
+    if torch is not None:
+        torch.set_num_threads(most_threads(count))
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        _limit, threads = before
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            torch.set_num_threads(most_threads(threads or usable_cores()))
+
+
+def limit_torch() -> None:
+    """Let torch that was just loaded keep to the limit of a block of `limited_threads`."""
+    if _limit is not None:
+        import torch
+
+        torch.set_num_threads(most_threads(_limit))
 
 
 def _called(function: Callable[[Item], Result], item: Item) -> Future[Result]:

@@ -6,19 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from vqcodec import forks
+from vqcodec.codebooks import BandCodebooks
+from vqcodec.config import RATE_BINS
 from vqcodec.geometry import Box
-from vqcodec.model import VQGAN
-from vqcodec.model.base import Base
-from vqcodec.model.quantizer import RATE_BINS
 from vqcodec.planes import RATES, Planes
-from vqcodec.runtime.device import fastest_dtype, usable_device
-from vqcodec.runtime.pixels import base_colours, base_tensor, to_pixels
-from vqcodec.runtime.strips import Strips, enlarged_part
-from vqcodec.runtime.windows import Part, Windows
+from vqcodec.runtime.networks import Networks
+from vqcodec.runtime.pixels import base_colours, enlarged_part, picture_of, to_pixels
 from vqcodec.weights import ModelFile
 
 PLAIN_STEP = 1
@@ -41,49 +35,30 @@ def still(planes: Planes) -> np.ndarray | None:
 
 
 class Transform:
-    """Networks and quantizer of a model on a device. The networks run over a picture part by part.
+    """Networks and codebooks of a model. The networks run over a picture part by part.
 
     Args:
         file: return value of `load_model`.
-        device: torch device that runs the networks.
-        dtype: dtype that they compute in; by default the fastest one. Imported models always compute in
-            float32.
+        networks: what runs its encoder and its generators.
 
     Attributes:
-        model: the network, with the first of its generators.
         config: configuration of the model.
-        device: device of the model.
-        networks: runs encoder and generator.
+        networks: as given.
+        codebooks: of each band.
         realism: default weight of the second generator, 0..1.
         most_realism: 1, or 0 if there is only one generator.
-
-    Raises:
-        vqcodec.errors.RequestError: torch does not have this device here.
     """
 
-    def __init__(
-        self, file: ModelFile, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-    ) -> None:
-        self.device = usable_device(device)
-        self._born = forks.generation()
-        # Torch's annotations of `Module.to` lack this form.
-        self.model = file.model.to(self.device).to(memory_format=file.model.memory_format)  # type: ignore[call-overload]
-        self.networks: Strips | Windows
-        if isinstance(self.model, VQGAN):
-            second = file.realistic and {
-                name: value.to(self.device) for name, value in file.realistic.items()
-            }
-            self.networks = Strips(self.model, dtype or fastest_dtype(self.device), second)
-        else:
-            self.networks = Windows(self.model)
-        self.config = self.model.config
+    def __init__(self, file: ModelFile, networks: Networks) -> None:
+        self.config = file.config
+        self.networks = networks
+        self.codebooks = file.codebooks
         self.most_realism = 1.0 if file.realistic else 0.0
         self.realism = float(file.notes.get("realism", self.most_realism))
 
-    @torch.inference_mode()
     def latents(
         self, pixels: np.ndarray, planes: Planes, progress: Callable[[float], None] | None = None
-    ) -> dict[int, Tensor]:
+    ) -> dict[int, np.ndarray]:
         """Encode pixels (H, W, 3) uint8 to latents, by downsampling f: (ceil(H/f), ceil(W/f), D) float32.
 
         Args:
@@ -91,30 +66,23 @@ class Transform:
             planes: its base and the rate; imported models have neither.
             progress: called after each part with the fraction done, 0..1.
         """
-        forks.settle(self.device, self._born)
         step = self.config.downsampling
         rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
-        out: dict[int, Tensor] = {}
-        parts: Iterator[tuple[int, Part]]
-        if isinstance(self.networks, Strips):
-            assert isinstance(self.model, VQGAN)
-            parts = self.networks.analyse(pixels, self._base(planes), planes.rate)
-            for band in self.model.config.bands:
-                times, dim = step // band.downsampling, self.model.config.dim(band.downsampling)
-                out[band.downsampling] = torch.empty(times * rows, times * columns, dim)
-        else:
-            out[step] = torch.empty(rows, columns, self.model.quantizer.codebooks.shape[2])
-            parts = ((step, part) for part in self.networks.analyse(pixels))
+        out = {
+            grid: np.empty((step // grid * rows, step // grid * columns, dim), np.float32)
+            for grid, dim in self.config.dims.items()
+        }
         total, done = sum(map(len, out.values())) * columns, 0
-        for grid, (top, left, latents) in parts:
+        for grid, (top, left, latents) in self.networks.analyse(pixels, planes):
             out[grid][top : top + latents.shape[0], left : left + latents.shape[1]] = latents
             done += latents.shape[0] * latents.shape[1] * grid // step
             if progress:
                 progress(min(1.0, done / total))
         return out
 
-    @torch.inference_mode()
-    def quantize(self, latents: dict[int, Tensor], planes: Planes, lmbda: float, beams: int = 2) -> Planes:
+    def quantize(
+        self, latents: dict[int, np.ndarray], planes: Planes, lmbda: float, beams: int = 2
+    ) -> Planes:
         """Add layers of indices to planes. Final layers that add nothing anywhere are left out.
 
         Args:
@@ -123,23 +91,16 @@ class Transform:
             lmbda: squared latent units per bit (see `vqcodec.rate`).
             beams: sequences of codewords that the search keeps; 1 is greedy.
         """
-        forks.settle(self.device, self._born)
-        if not isinstance(self.model, VQGAN):
-            (latent,) = latents.values()
-            chosen = self.model.quantizer.choose(latent.to(self.device).flatten(0, 1), lmbda)
-            plane = chosen.view(latent.shape[:2]).cpu().numpy().astype(np.uint16)
-            return replace(planes, layers=[plane])
-        found, start = [], dict.fromkeys(latents, 0)
-        for band, quantizer in zip(self.model.config.bands, self.model.quantizers, strict=True):
-            grid, first = band.downsampling, start[band.downsampling]
-            start[grid] += band.dim
-            part = latents[grid][..., first : start[grid]].to(self.device).flatten(0, 1)
-            chosen = quantizer.choose(part, lmbda, planes.point, beams)
-            found.append(chosen.T.reshape(-1, *latents[grid].shape[:2]).cpu().numpy().astype(np.uint16))
+        found = []
+        for band, codebooks in enumerate(self.codebooks):
+            grid, channels = self.config.place(band)
+            part = latents[grid][..., channels]
+            chosen = codebooks.choose(part.reshape(-1, part.shape[2]), lmbda, planes.point, beams)
+            found.append(chosen.T.reshape(-1, *part.shape[:2]).astype(np.uint16))
         layers = [found[layer.band][layer.stage] for layer in self.config.layers]
-        return replace(planes, layers=layers).trimmed()
+        added = replace(planes, layers=layers)
+        return added.trimmed() if self.config.has_base else added
 
-    @torch.inference_mode()
     def settle(self, pixels: np.ndarray, planes: Planes, tolerance: float) -> Planes:
         """Take the indices away where the base alone is near enough to the picture.
 
@@ -153,13 +114,13 @@ class Transform:
         """
         if planes.base is None or planes.steps is None or not (planes.steps == PLAIN_STEP).any():
             return planes
-        picture = 127.5 * (self._base(planes).picture + 1)
+        picture = picture_of(planes.base, planes.steps)
         step, columns = self.config.downsampling, planes.grid[1]
         near = np.zeros(planes.grid, bool)
         for row in np.flatnonzero((planes.steps == PLAIN_STEP).any(1)).tolist():
             part = pixels[step * row : step * (row + 1)]
             part = np.pad(part, ((0, step - len(part)), (0, step * columns - part.shape[1]), (0, 0)), "edge")
-            flat = enlarged_part(picture, Box(0, row, columns, row + 1), step).cpu().numpy()
+            flat = enlarged_part(picture, Box(0, row, columns, row + 1), step)
             off = np.abs(part - flat).reshape(step, columns, step, 3).max((0, 2, 3))
             near[row] = off <= tolerance
         near &= planes.steps == PLAIN_STEP
@@ -171,27 +132,20 @@ class Transform:
         return settled.trimmed()
 
     def bits(self, planes: Planes) -> float:
-        """Estimated rate of the layers of planes in bits, by the tables of the quantizer."""
-        if not isinstance(self.model, VQGAN):
-            indices = torch.from_numpy(planes.layers[0].astype(np.int64)).flatten()[:, None]
-            return float(self.model.quantizer.rate(indices.to(self.device)).sum())
-        parts = self._by_band(planes, Box(0, 0, *planes.grid[::-1]))
-        return sum(
-            float(quantizer.rate(indices.to(self.device), planes.point).sum())
-            for quantizer, indices in zip(self.model.quantizers, parts, strict=True)
-        )
+        """Estimated rate of the layers of planes in bits, by the tables of the codebooks."""
+        whole = Box(0, 0, *planes.grid[::-1])
+        total = 0.0
+        for band, codebooks in enumerate(self.codebooks):
+            indices = self._indices(planes, band, whole)
+            if indices is not None:
+                total += float(codebooks.rate(indices, planes.point).sum(dtype=np.float64))
+        return total
 
-    def dequantize(self, planes: Planes) -> dict[int, Tensor]:
+    def dequantize(self, planes: Planes) -> dict[int, np.ndarray]:
         """Sums of the codewords of planes, by downsampling: (h, w, D). Layers that are not there add nothing."""
         rows, columns = planes.grid
-        step = self.config.downsampling
-        if not isinstance(self.model, VQGAN):
-            return {step: self._latents_of(planes, step, Box(0, 0, columns, rows))}
-        grids = {band.downsampling: step // band.downsampling for band in self.model.config.bands}
-        return {
-            grid: self._latents_of(planes, grid, Box(0, 0, times * columns, times * rows))
-            for grid, times in grids.items()
-        }
+        whole, step = Box(0, 0, columns, rows), self.config.downsampling
+        return {grid: self._latents_of(planes, grid, whole.scaled(step // grid)) for grid in self.config.dims}
 
     def render(self, planes: Planes, realism: float | None = None) -> np.ndarray:
         """Decode planes to pixels (f h, f w, 3) uint8; f is `config.downsampling`.
@@ -204,7 +158,6 @@ class Transform:
             out[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
         return out
 
-    @torch.inference_mode()
     def rendered(self, planes: Planes, realism: float | None) -> Iterator[tuple[int, int, np.ndarray]]:
         """Yield the picture of planes in parts that cover it once: top, left and (h, w, 3) uint8.
 
@@ -215,7 +168,6 @@ class Transform:
         Raises:
             ValueError: `realism` is out of range, or the planes are not of this model.
         """
-        forks.settle(self.device, self._born)
         realism = self.realism if realism is None else realism
         if not 0 <= realism <= 1:
             raise ValueError(f"realism {realism} is not between 0 and 1")
@@ -223,12 +175,12 @@ class Transform:
             raise ValueError("this model has one generator, and no other realism than 0")
         planes.check(self.config)
 
-        def latents(grid: int, box: Box) -> Tensor:
+        def latents(grid: int, box: Box) -> np.ndarray:
             return self._latents_of(planes, grid, box)
 
-        rate = self.fitting_rate(planes) if planes.base is not None else 0
-        for top, left, picture in self._synthesised(latents, planes, rate, realism, still(planes)):
-            yield top, left, to_pixels(picture).cpu().numpy()
+        told = replace(planes, rate=self.fitting_rate(planes))
+        for top, left, picture in self.networks.synthesise(latents, told, realism, still(planes)):
+            yield top, left, to_pixels(picture)
 
     def flat(self, planes: Planes) -> Iterator[tuple[int, int, np.ndarray]]:
         """Yield the base of planes in parts: its colours, each over the square that it is the mean of."""
@@ -239,10 +191,9 @@ class Transform:
             square = np.broadcast_to(line[None, :, None], (step, len(line), step, 3))
             yield step * row, 0, square.reshape(step, -1, 3)
 
-    @torch.inference_mode()
     def render_latents(
-        self, latents: dict[int, Tensor], planes: Planes, realism: float | None = None
-    ) -> Tensor:
+        self, latents: dict[int, np.ndarray], planes: Planes, realism: float | None = None
+    ) -> np.ndarray:
         """Render latents over the base of planes to a picture (f h, f w, 3) float32, about [-1, 1].
 
         Args:
@@ -251,26 +202,16 @@ class Transform:
             realism: see `rendered`.
         """
         step = self.config.downsampling
-        some = latents[step]
-        out = torch.empty(step * some.shape[0], step * some.shape[1], 3)
+        rows, columns = latents[step].shape[:2]
+        out = np.empty((step * rows, step * columns, 3), np.float32)
         weight = self.realism if realism is None else realism
-        parts = self._synthesised(lambda grid, box: latents[grid][box.slices], planes, planes.rate, weight)
-        for top, left, part in parts:
-            out[top : top + part.shape[0], left : left + part.shape[1]] = part.float() / 127.5
-        return out
 
-    def _synthesised(
-        self,
-        latents: Callable[[int, Box], Tensor],
-        planes: Planes,
-        rate: int,
-        realism: float,
-        without: np.ndarray | None = None,
-    ) -> Iterator[Part]:
-        if isinstance(self.networks, Strips):
-            return self.networks.synthesise(latents, self._base(planes), rate, realism, without)
-        step = self.config.downsampling
-        return self.networks.synthesise(lambda box: latents(step, box), *planes.grid)
+        def part_of(grid: int, box: Box) -> np.ndarray:
+            return latents[grid][box.slices]
+
+        for top, left, part in self.networks.synthesise(part_of, planes, weight, None):
+            out[top : top + part.shape[0], left : left + part.shape[1]] = part / 127.5
+        return out
 
     def fitting_rate(self, planes: Planes) -> int:
         """The rate that the generator is told, for planes that may lack layers.
@@ -278,59 +219,37 @@ class Transform:
         At a high rate the generator expects the corrections of late layers. Without them, the picture is like one of
         a lower rate: the highest at which positions would seldom go on to a missing layer.
         """
-        assert isinstance(self.model, VQGAN)  # models without a dial do not come here
-        missing = self.config.layers[len(planes.layers) :]
         # Of every part of the dial, the largest share of positions that would go on to any missing layer.
-        wanted = torch.zeros(RATE_BINS)
-        for layer in missing:
-            reached = torch.exp2(-self.model.quantizers[layer.band].end_bits[: layer.stage + 1, :, 1].cpu())
-            wanted = torch.maximum(wanted, reached.prod(0))
-        seldom = (wanted < _SELDOM).nonzero().flatten()
+        wanted = np.zeros(RATE_BINS)
+        for layer in self.config.layers[len(planes.layers) :]:
+            codebooks = self.codebooks[layer.band]
+            assert isinstance(
+                codebooks, BandCodebooks
+            )  # models without a dial have one layer, and it is there
+            reached = np.exp2(-codebooks.end_bits[: layer.stage + 1, :, 1])
+            wanted = np.maximum(wanted, reached.prod(0))
+        seldom = np.flatnonzero(wanted < _SELDOM)
         part = int(seldom[-1]) + 1 if len(seldom) else 0
         # A rate at which the encoder left out empty layers by itself stays as it is.
         return min(planes.rate, max(0, part * RATES // RATE_BINS - 1))
 
-    def _base(self, planes: Planes) -> Base:
-        assert planes.base is not None  # `Planes.check` has looked
-        assert planes.steps is not None
-        return base_tensor(planes.base, planes.steps, self.device)
-
-    def _latents_of(self, planes: Planes, grid: int, box: Box) -> Tensor:
+    def _latents_of(self, planes: Planes, grid: int, box: Box) -> np.ndarray:
         """Latents (h, w, D) of a box of positions at 1/grid: the sums of their codewords."""
-        if not isinstance(self.model, VQGAN):
-            part = box.of(planes.layers[0]).astype(np.int64)
-            indices = torch.from_numpy(part).to(self.device).flatten()[:, None]
-            return self.model.quantizer.dequantize(indices).view(*part.shape, -1)
-        parts = []
-        for number, band in enumerate(self.model.config.bands):
-            if band.downsampling != grid:
+        out = np.zeros((box.height, box.width, self.config.dims[grid]), np.float32)
+        for band, codebooks in enumerate(self.codebooks):
+            place, channels = self.config.place(band)
+            if place != grid:
                 continue
-            there = self._of_band(planes, number, box)
-            if there is None:
-                parts.append(torch.zeros(box.height * box.width, band.dim, device=self.device))
-            else:
-                parts.append(self.model.quantizers[number].dequantize(there.to(self.device)))
-        return torch.cat(parts, 1).view(box.height, box.width, -1)
+            indices = self._indices(planes, band, box)
+            if indices is not None:
+                out[..., channels] = codebooks.dequantize(indices).reshape(box.height, box.width, -1)
+        return out
 
-    def _of_band(self, planes: Planes, number: int, box: Box) -> Tensor | None:
+    def _indices(self, planes: Planes, band: int, box: Box) -> np.ndarray | None:
         """Indices (n, s) int64 of a band in a box of its positions; `None` if no layer of it is there."""
         found = [
             box.of(plane).ravel()
             for plane, layer in zip(planes.layers, self.config.layers, strict=False)
-            if layer.band == number
+            if layer.band == band
         ]
-        return torch.from_numpy(np.stack(found, 1).astype(np.int64)) if found else None
-
-    def _by_band(self, planes: Planes, box: Box) -> list[Tensor]:
-        """Indices (n, S) int64 of all bands in a box of the grid, 0 for layers that are not there."""
-        assert isinstance(self.model, VQGAN)
-        step = self.config.downsampling
-        found = []
-        for number, band in enumerate(self.model.config.bands):
-            place = box.scaled(step // band.downsampling)
-            indices = torch.zeros(place.height * place.width, band.stages, dtype=torch.int64)
-            there = self._of_band(planes, number, place)
-            if there is not None:
-                indices[:, : there.shape[1]] = there
-            found.append(indices)
-        return found
+        return np.stack(found, 1).astype(np.int64) if found else None

@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqcodec.forks import operation
+from vqcodec import forks
 from vqcodec.geometry import Box, spans
 from vqcodec.model import TamingVQGAN
-
-# Top, left and values (height, width, C) of one part of an output.
-Part = tuple[int, int, Tensor]
+from vqcodec.planes import Planes
+from vqcodec.runtime.networks import LatentsOf, Part
 
 
 class Windows:
@@ -22,53 +21,66 @@ class Windows:
 
     Args:
         model: the network, on its device. It is not changed.
+
+    Attributes:
+        area: largest area of a window, in latent positions, without the halo.
+        halo: latent positions added around each window.
     """
 
     def __init__(self, model: TamingVQGAN) -> None:
-        self._model = model
+        self.model = model
+        self.area = 768 * 512 // model.config.downsampling**2
+        self.halo = model.config.halo
+        self._born = forks.generation()
 
-    def analyse(self, pixels: np.ndarray) -> Iterator[Part]:
-        """Yield the latents of pixels (H, W, 3) uint8 in parts: top, left and (h, w, D) float32."""
-        step = self._model.config.downsampling
+    def analyse(self, pixels: np.ndarray, planes: Planes) -> Iterator[tuple[int, Part]]:
+        """See `Networks.analyse`."""
+        step = self.model.config.downsampling
         rows, columns = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
 
         def compute(box: Box) -> Tensor:
             part = pixels[box.scaled(step).slices]
-            picture = torch.from_numpy(part.copy()).to(self._model.latent_rms.device).permute(2, 0, 1)[None]
+            picture = torch.from_numpy(part.copy()).to(self._device).permute(2, 0, 1)[None]
             picture = picture.float() / 127.5 - 1
             below, right = -part.shape[0] % step, -part.shape[1] % step
-            return self._model.analyse(F.pad(picture, (0, right, 0, below), mode="replicate"))
+            return self.model.analyse(F.pad(picture, (0, right, 0, below), mode="replicate"))
 
-        return self._stitched(compute, rows, columns, 1)
+        for part in self._stitched(compute, rows, columns, 1):
+            yield step, part
 
-    def synthesise(self, latents: Callable[[Box], Tensor], rows: int, columns: int) -> Iterator[Part]:
-        """Yield the picture of a latent grid in parts: top, left and (h, w, 3), about [-127.5, 127.5].
-
-        Args:
-            latents: returns the latents (h, w, D) of a box.
-            rows, columns: size of the grid, in latent positions.
-        """
+    def synthesise(
+        self, latents: LatentsOf, planes: Planes, realism: float = 0.0, still: np.ndarray | None = None
+    ) -> Iterator[Part]:
+        """See `Networks.synthesise`."""
+        step = self.model.config.downsampling
 
         def compute(box: Box) -> Tensor:
-            return 127.5 * self._model.synthesise(latents(box).permute(2, 0, 1)[None])
+            given = torch.from_numpy(latents(step, box)).to(self._device)
+            return 127.5 * self.model.synthesise(given.permute(2, 0, 1)[None])
 
-        return self._stitched(compute, rows, columns, self._model.config.downsampling)
+        yield from self._stitched(compute, *planes.grid, step)
 
+    @property
+    def _device(self) -> torch.device:
+        return self.model.latent_rms.device
+
+    @torch.inference_mode()
     def _stitched(
         self, compute: Callable[[Box], Tensor], rows: int, columns: int, step: int
     ) -> Iterator[Part]:
-        area, halo = self._model.window_area, self._model.halo
+        forks.settle(self._device, self._born)
 
         def computed(box: Box) -> Tensor:
-            with operation:
+            with forks.operation:
                 return compute(box)
 
-        return stitch(computed, rows, columns, area, halo, step)
+        for top, left, part in stitch(computed, rows, columns, self.area, self.halo, step):
+            yield top, left, part.cpu().numpy()
 
 
 def stitch(
     compute: Callable[[Box], Tensor], rows: int, columns: int, area: int, halo: int, step: int
-) -> Iterator[Part]:
+) -> Iterator[tuple[int, int, Tensor]]:
     """Run a network window by window over a latent grid and cross-fade its outputs.
 
     Args:

@@ -9,10 +9,10 @@ import numpy as np
 from tqdm import tqdm
 
 from vqcodec.codec import Codec
+from vqcodec.config import Layer
 from vqcodec.entropy.coders import going_on
 from vqcodec.errors import ImageError
 from vqcodec.image.picture import read
-from vqcodec.model.config import Layer
 from vqcodec.planes import Planes
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vqcodec.model.quantizer import RATE_BINS, rate_bin
+from vqcodec.config import RATE_BINS
+from vqcodec.model.quantizer import rate_bin
 from vqcodec.training import distributed
 
 # Steps between measurements of the scale: each takes a second pass through the perceptual network.

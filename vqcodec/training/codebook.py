@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vqcodec.model.quantizer import RATE_BINS, BandQuantizer, Quantized, rate_bin
+from vqcodec.config import RATE_BINS
+from vqcodec.model.quantizer import BandQuantizer, Quantized, rate_bin
 from vqcodec.training import distributed
 
 # Least running count that a rate is computed from: an upper bound for the rate of a codeword.

@@ -1,4 +1,4 @@
-"""The commands `train`, `release` and `train-context`."""
+"""The commands `train`, `release`, `train-context` and `export-onnx`."""
 
 from __future__ import annotations
 
@@ -172,6 +172,29 @@ def train_context_command(model: str, data: Sequence[Path], output: Path, crops:
         f"{output}: model {model_id.hex()}, {notes['bits_context']} bits per latent position "
         f"({notes['bits_tables']} without context)"
     )
+
+
+@click.command("export-onnx")
+@click.argument("model")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder for files that hold the weights too, for other programs.",
+)
+def export_onnx_command(model: str, output: Path | None) -> None:
+    """Write encoder and generator of MODEL, a released model or a model file, as ONNX.
+
+    Without -o, the files go beside the model file and refer to the weights in it. `--runtime onnx` needs these;
+    `release` and `train-context` write them too.
+    """
+    with _faults():
+        from vqcodec.training.onnx.export import write_graphs
+
+        written = write_graphs(load_model(model), output)
+    for path in written:
+        click.echo(path)
 
 
 def hold_out(photographs: Sequence[Path]) -> tuple[Sequence[Path], Sequence[Path]]:

@@ -10,7 +10,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vqcodec.model.config import ModelConfig
+from vqcodec.config import ModelConfig
 from vqcodec.training.losses import LOOK_AT_FEATURES, LOSSES
 
 

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from vqcodec.config import Layer, Shape
 from vqcodec.entropy.features import CHANNELS, base_features
 from vqcodec.entropy.layers import ContextLayers, Row
 from vqcodec.entropy.passes import COARSER, NEIGHBOURHOOD, Grid, around
 from vqcodec.entropy.weights import ACTIVATION_MAX, EIGHT_BIT, RATE_BITS, UNIT, WEIGHT_BITS, ContextWeights
-from vqcodec.model.config import Layer, Shape
 from vqcodec.training.pool import Pool
 
 WEIGHT_ONE = 1 << WEIGHT_BITS

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vqcodec.model import VQGAN, ModelConfig
-from vqcodec.model.config import Config
+from vqcodec.config import Config, ModelConfig
+from vqcodec.model import VQGAN
 
 
 def grow(state: dict[str, Tensor], old: Config, new: ModelConfig) -> dict[str, Tensor]:

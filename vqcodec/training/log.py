@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqcodec.model.config import Band
+from vqcodec.config import Band
 
 USAGE_ALARM = 0.5
 # The discriminator's hinge loss is 2 where it tells nothing apart, and 0 where nothing can fool it any more.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vqcodec.codebooks import BandCodebooks, PlainCodebook, codebooks_of
 from vqcodec.model import VQGAN, TamingVQGAN
 from vqcodec.planes import RATES
 from vqcodec.rate import LMBDAS_WITHOUT_DIAL
@@ -100,15 +101,16 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
         latents = model.analyse(pictures, base, rate)
     lmbdas = [model.config.lmbda(point) * _SPREAD ** rng.uniform(-1, 1) for point in rate.tolist()]
     of_bands = []
-    for quantizer, part in zip(model.quantizers, model.by_band(latents), strict=True):
+    for codebooks, part in zip(_codebooks(model), model.by_band(latents), strict=True):
         _, dim, rows, columns = part.shape
-        chosen = [
-            quantizer.choose(flat, lmbda, point)
-            for flat, lmbda, point in zip(
-                part.permute(0, 2, 3, 1).reshape(count, -1, dim), lmbdas, rate.tolist(), strict=True
-            )
-        ]
-        of_bands.append(torch.stack(chosen).view(count, rows, columns, -1).to(torch.int16))
+        flats = part.permute(0, 2, 3, 1).reshape(count, -1, dim).cpu().numpy()
+        chosen = np.stack(
+            [
+                codebooks.choose(flat, lmbda, point)
+                for flat, lmbda, point in zip(flats, lmbdas, rate.tolist(), strict=True)
+            ]
+        )
+        of_bands.append(torch.from_numpy(chosen).view(count, rows, columns, -1).to(torch.int16))
     layers = [of_bands[layer.band][..., layer.stage] for layer in model.config.layers]
     return Pool(
         layers,
@@ -120,11 +122,21 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
 
 @torch.no_grad()
 def _encoded_without_dial(model: TamingVQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
-    latents = model.analyse(pictures).permute(0, 2, 3, 1)
+    latents = model.analyse(pictures).permute(0, 2, 3, 1).cpu().numpy()
+    (codebook,) = _codebooks(model)
     least, most = sorted(LMBDAS_WITHOUT_DIAL)
     chosen = []
     for latent in latents:
         # Some take the nearest codewords.
         lmbda = least * (most / least) ** rng.random() if rng.random() >= 0.125 else 0.0
-        chosen.append(model.quantizer.choose(latent.flatten(0, 1), lmbda)[:, 0].view(latent.shape[:2]))
-    return Pool([torch.stack(chosen).to(torch.int32)], torch.zeros(len(pictures), dtype=torch.int64))
+        indices = codebook.choose(latent.reshape(-1, latent.shape[2]), lmbda)
+        chosen.append(indices.reshape(latent.shape[:2]).astype(np.int32))
+    return Pool([torch.from_numpy(np.stack(chosen))], torch.zeros(len(pictures), dtype=torch.int64))
+
+
+def _codebooks(model: VQGAN | TamingVQGAN) -> list[BandCodebooks | PlainCodebook]:
+    """The codebooks of the bands of a network, as coding uses them."""
+    state = model.state_dict()
+    return codebooks_of(
+        model.config, {name: state[name].cpu().numpy() for name in state if "quantizer" in name}
+    )

@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqcodec.config import ModelConfig
 from vqcodec.entropy.base import ALPHABET, CONTEXTS, PLANES, count, quantized
 from vqcodec.entropy.weights import split
-from vqcodec.model import VQGAN, ModelConfig, TamingVQGAN
+from vqcodec.model import VQGAN, TamingVQGAN
 from vqcodec.training.context import FloatContextModel, coded_indices, train_context
 from vqcodec.training.data import CropSampler
+from vqcodec.training.onnx.export import write_graphs
 from vqcodec.training.pool import Pool, index_pool
 from vqcodec.training.trainer import FIDELITY
-from vqcodec.weights import ModelFile, frequencies, save_model
+from vqcodec.weights import ModelFile, frequencies, load_model, save_model
 
 # Added to every count, so that a symbol that the sample happened to miss keeps a bounded cost.
 PRIOR = 0.5
@@ -73,10 +75,10 @@ def refit(file: ModelFile, out: Path, crops: CropSampler, pool: int = 6000, step
     so far, count how often each is chosen. Pictures stay what they are.
 
     Args:
-        file: what `load_model` returned; its model is changed.
+        file: what `load_model` returned.
         out, crops, pool, steps: as of `release`.
     """
-    model = file.model
+    model = file.network()
     if file.context is None:
         order_codewords(model)
     if isinstance(model, TamingVQGAN) and (model.quantizer.bits == model.quantizer.bits[0, 0]).all():
@@ -84,7 +86,8 @@ def refit(file: ModelFile, out: Path, crops: CropSampler, pool: int = 6000, step
         (table,) = tables_of(found, model)
         model.quantizer.bits.copy_(16 - torch.from_numpy(table.astype(np.float32)).log2())
     notes = {key: value for key, value in file.notes.items() if key in ("steps", "hours", "realism")}
-    return _save(out, model, index_pool(model, crops, pool), steps, notes, file.realistic)
+    realistic = {name: torch.from_numpy(value) for name, value in (file.realistic or {}).items()}
+    return _save(out, model, index_pool(model, crops, pool), steps, notes, realistic)
 
 
 def _save(
@@ -95,7 +98,7 @@ def _save(
     notes: dict[str, str],
     realistic: dict[str, Tensor] | None,
 ) -> bytes:
-    """Train a context model on a pool, but for a tenth to measure it on, and write the model file."""
+    """Train a context model on a pool, but for a tenth to measure it on, and write the model file and its graphs."""
     tenth = len(pool) // 10
     held_out, pool = pool.at(slice(tenth)), pool.at(slice(tenth, None))
     context = train_context(pool, model.config, codebooks_of(model), steps)
@@ -103,7 +106,10 @@ def _save(
     out.parent.mkdir(parents=True, exist_ok=True)
     bits = bits_per_position(context, tables, held_out)
     notes = notes | {f"bits_{name}": f"{value:.3f}" for name, value in bits.items()}
-    return save_model(out, model, tables, context.export(), base_tables(pool), notes, realistic)
+    model_id = save_model(out, model, tables, context.export(), base_tables(pool), notes, realistic)
+    if isinstance(model, VQGAN):
+        write_graphs(load_model(out))
+    return model_id
 
 
 def codebooks_of(model: VQGAN | TamingVQGAN) -> list[Tensor]:

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqcodec.config import BLOCK
 from vqcodec.model import VQGAN
-from vqcodec.model.base import BLOCK, Base
+from vqcodec.model.base import Base
 from vqcodec.runtime.device import autocast
 from vqcodec.training import distributed
 from vqcodec.training.codebook import CodebookLearner

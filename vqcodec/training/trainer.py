@@ -110,7 +110,8 @@ class Trainer:
             ValueError: its model is not that of the recipe with fewer blocks.
         """
         try:
-            self.load_weights(grow(file.model.state_dict(), file.model.config, self.config.model))
+            weights = file.network().state_dict()
+            self.load_weights(grow(weights, file.config, self.config.model))
         except ValueError as error:
             raise ValueError(f"{file.path}: not the model of the recipe: {error}") from error
         self.step = int(file.notes.get("steps", 0))
@@ -118,9 +119,8 @@ class Trainer:
         phase, _ = self.config.phase_at(self.step)
         if file.realistic and phase.adversarial:
             self.keep_fidelity()
-            second = {f"generator.{name}": value for name, value in file.realistic.items()}
-            second = file.model.state_dict() | second
-            self.load_weights(grow(second, file.model.config, self.config.model))
+            second = {f"generator.{name}": torch.from_numpy(value) for name, value in file.realistic.items()}
+            self.load_weights(grow(weights | second, file.config, self.config.model))
         for band, learner in zip(self.config.model.bands, self.learners, strict=True):
             learner.adopt(phase.batch * (phase.crop // band.downsampling) ** 2)
 

@@ -51,7 +51,7 @@ def codebook_page(
             f"counted on {photographs} photograph{plural} at quality {quality:g}; dead: never chosen there"
         )
     facts = {
-        "model": f"{name}, id {codec.model_id.hex()}, family {codec.model.family}",
+        "model": f"{name}, id {codec.model_id.hex()}, family {codec.config.family}",
         "codebooks": f"{len(config.layers)}, {sum(layer.codebook_size for layer in config.layers)} codewords in all",
         "usage": counted,
     }

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.codec import Codec
-from vqcodec.model import VQGAN
-from vqcodec.model.config import Layer
+from vqcodec.config import Layer
 from vqcodec.planes import RATES, Planes
 
 # A codebook may have 65536 codewords; showing more than this many does not help.
@@ -64,21 +63,15 @@ def examine(codec: Codec, counts: Sequence[np.ndarray] | None = None) -> list[St
         codec: codec of the model.
         counts: what `vqcodec.tools.usage.count_usage` returned, or `None`.
     """
-    model, device = codec.model, codec.transform.device
     stages = []
     for number, layer in enumerate(codec.config.layers):
-        if isinstance(model, VQGAN):
-            quantizer = model.quantizers[layer.band]
-            codebook = quantizer.codebooks[layer.stage]
-            bits = quantizer.codeword_bits[layer.stage].cpu().numpy()
-            side = model.config.bands[layer.band].downsampling
-        else:
-            codebook, bits = model.quantizer.codebooks[0], model.quantizer.bits[0].cpu().numpy()
-            side = codec.config.downsampling
+        band = codec.transform.codebooks[layer.band]
+        codebook, bits = torch.from_numpy(band.codebooks[layer.stage]), band.codeword_bits[layer.stage]
+        side, _ = codec.config.place(layer.band)
         chosen = None if counts is None else counts[number]
         order = np.lexsort((bits,) if chosen is None else (bits, -chosen))
         shown = order[:MOST_SHOWN]
-        own = torch.from_numpy(shown.copy()).to(device)
+        own = torch.from_numpy(shown.copy())
         neighbours, distances = _nearest(own, codebook)
         spacing = float((distances.median() / codebook.shape[1]).sqrt())
         patches, gain = _stretched(_render(codec, layer, codebook, own, side), codec.config.has_base)
@@ -106,7 +99,6 @@ def _nearest(own: Tensor, codebook: Tensor) -> tuple[np.ndarray, Tensor]:
 
 def _render(codec: Codec, layer: Layer, codebook: Tensor, own: Tensor, side: int) -> Tensor:
     """Render a block of each codeword `own` (n,) and return its middle: (n, 2f, 2f, 3), about [-1, 1]."""
-    model, step = codec.model, codec.config.downsampling
     columns = int(len(own) ** 0.5)
     rows = -(-len(own) // columns)
     # Blocks begin at positions of the grid.
@@ -118,13 +110,9 @@ def _render(codec: Codec, layer: Layer, codebook: Tensor, own: Tensor, side: int
     latents = block.flatten(2, 3).flatten(0, 1)
     grid = latents.shape[0] // layer.scale, latents.shape[1] // layer.scale
     planes = Planes.empty(grid, [] if codec.config.has_base else [1], codec.config.has_base, RATES // 2)
-    maps = {step: latents}
-    if isinstance(model, VQGAN):
-        others = codec.transform.dequantize(planes)
-        start = sum(band.dim for band in model.config.bands[: layer.band] if band.downsampling == side)
-        others[side][..., start : start + codebook.shape[1]] = latents
-        maps = others
-    picture = codec.transform.render_latents(maps, planes)
+    maps = codec.transform.dequantize(planes)
+    maps[side][..., codec.config.place(layer.band)[1]] = latents.numpy()
+    picture = torch.from_numpy(codec.transform.render_latents(maps, planes))
     patches = picture.view(rows, pitch * side, columns, pitch * side, 3).transpose(1, 2).flatten(0, 1)
     first = side + _BLOCK * side // 2 - side
     return patches[: len(own), first : first + 2 * side, first : first + 2 * side]

@@ -10,11 +10,11 @@ from typing import Any, TypeGuard
 from torch import Tensor
 
 from bitstream.header import DOWNSAMPLE_LOG2
+from vqcodec.config import TamingConfig
 from vqcodec.errors import ModelError
 from vqcodec.extras import missing
-from vqcodec.model import TamingConfig, TamingVQGAN
+from vqcodec.model import SkipInitialisation, TamingVQGAN
 from vqcodec.tools.taming.checkpoint import read_state
-from vqcodec.weights import SkipInitialisation
 
 # Published configurations take about 2 kB.
 MOST_BYTES = 1 << 20

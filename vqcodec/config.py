@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
 Point = TypeVar("Point", "float", "Tensor")
+
+BLOCK = 16
+"""Side in pixels of the squares whose means the base holds."""
+
+CHROMA = 2
+"""Steps of the two chroma planes of the base, as multiples of that of luma."""
+
+GRIDS = (16, 8)
+"""Downsampling of the grids that latents can stand on."""
+
+RATE_BINS = 6
+"""Parts of the rate dial that have frequencies of their own for whether a position goes on."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,15 @@ class Shape(Protocol):
 
 @dataclass(frozen=True)
 class Config:
-    """Base class of the configurations of all families, which are frozen dataclasses."""
+    """Base class of the configurations of all families, which are frozen dataclasses.
+
+    Attributes:
+        family: name of the family in model files.
+        blends: whether windows of larger pictures are cross-faded, so that everything depends on everything.
+    """
+
+    family: ClassVar[str]
+    blends: ClassVar[bool]
 
     def to_json(self) -> str:
         """Serialise all fields as JSON, sorted by name."""
@@ -105,7 +126,7 @@ class Band:
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
-    """Hyper-parameters of a `VQGAN`.
+    """Hyper-parameters of a `vqcodec.model.VQGAN`.
 
     Attributes:
         bands: in the order in which they are coded, those at 1/16 first.
@@ -117,6 +138,8 @@ class ModelConfig(Config):
         base_steps: quantizer step of the luma of the base, in levels, at the lowest and at the highest rate.
     """
 
+    family = "layered"
+    blends = False
     bands: tuple[Band, ...] = (Band(16, 64, 4, 1024), Band(8, 16, 4, 256), Band(8, 16, 4, 256))
     encoder_widths: tuple[int, int, int] = (64, 128, 256)
     encoder_blocks: tuple[int, int, int] = (3, 4, 6)
@@ -158,9 +181,31 @@ class ModelConfig(Config):
         """The number of coded stages: the base and the layers."""
         return 1 + len(self.layers)
 
+    @property
+    def halo(self) -> int:
+        """Positions at 1/16 around a window that its output depends on: the larger reach of the two networks."""
+        # Each residual block reaches one position further at its own resolution; stem and head each reach one
+        # further at 1/4, and the enlarged base one at 1/16.
+        encoder, generator = self.encoder_blocks, self.generator_blocks
+        first = (1 + encoder[0]) / 4 + encoder[1] / 2 + encoder[2]
+        second = generator[0] + generator[1] / 2 + (generator[2] + 1) / 4
+        return 2 + math.ceil(max(first, second))
+
     def dim(self, downsampling: int) -> int:
         """Channels of all latents on a grid; 0 if there are none."""
-        return sum(band.dim for band in self.bands if band.downsampling == downsampling)
+        return self.dims.get(downsampling, 0)
+
+    @property
+    def dims(self) -> dict[int, int]:
+        """Channels of all latents on each grid, by its downsampling."""
+        sums = {grid: sum(band.dim for band in self.bands if band.downsampling == grid) for grid in GRIDS}
+        return {grid: dim for grid, dim in sums.items() if dim}
+
+    def place(self, band: int) -> tuple[int, slice]:
+        """The grid of a band, by its downsampling, and the channels of the band among those of the grid."""
+        grid = self.bands[band].downsampling
+        start = sum(before.dim for before in self.bands[:band] if before.downsampling == grid)
+        return grid, slice(start, start + self.bands[band].dim)
 
     def lmbda(self, rate: Point) -> Point:
         """Lambda at a point of the rate dial, 0..1, or at points (N,)."""
@@ -171,3 +216,72 @@ class ModelConfig(Config):
         """Step of the base in levels at a point of the rate dial, 0..1, or at points (N,)."""
         lowest, highest = self.base_steps
         return lowest * (highest / lowest) ** rate
+
+
+@dataclass(frozen=True)
+class TamingConfig(Config):
+    """Hyper-parameters of a `vqcodec.model.TamingVQGAN`.
+
+    Attributes:
+        channels: base width; the width of each level is a multiple of it.
+        multipliers: width of each level divided by `channels`, from full resolution down. Each further level
+            halves the resolution.
+        blocks: residual blocks per level of the encoder; the decoder has one more.
+        attention_levels: levels with attention after each residual block.
+        hidden_channels: channels between the networks and the 1x1 convolutions around the quantizer.
+        latent_dim: channels D of the quantized latents.
+        codebook_size: number of codewords K.
+        quantizer: "nearest" for the nearest codeword, or "gumbel" for the one that a linear classifier scores
+            highest.
+    """
+
+    family = "taming"
+    blends = True
+    channels: int = 128
+    multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    blocks: int = 2
+    attention_levels: tuple[int, ...] = (4,)
+    hidden_channels: int = 256
+    latent_dim: int = 256
+    codebook_size: int = 1024
+    quantizer: str = "nearest"
+
+    @property
+    def has_base(self) -> bool:
+        """Whether a coded base comes before the layers: never."""
+        return False
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Planes of indices: one."""
+        return (Layer(0, 0, 1, self.codebook_size, False),)
+
+    @property
+    def stages(self) -> int:
+        """The number of coded stages, 1."""
+        return 1
+
+    @property
+    def downsampling(self) -> int:
+        """Side, in pixels, of the square that one latent position covers."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    @property
+    def dims(self) -> dict[int, int]:
+        """Channels of the latents, by downsampling."""
+        return {self.downsampling: self.latent_dim}
+
+    def place(self, band: int) -> tuple[int, slice]:
+        """The grid of the only band, by its downsampling, and all its channels."""
+        return self.downsampling, slice(0, self.latent_dim)
+
+    @property
+    def halo(self) -> int:
+        """Positions added around a window. Neighbouring windows are cross-faded over twice as many."""
+        return 64 // self.downsampling
+
+
+FAMILIES: dict[str, type[ModelConfig | TamingConfig]] = {
+    config.family: config for config in (ModelConfig, TamingConfig)
+}
+"""Configuration class of each family, by the name that model files use."""
