@@ -55,6 +55,16 @@ _ELSEWHERE = {
         "codebook_command",
         "Show a model's codebooks, and where a picture's bits go, in one page.",
     ),
+    "page": (
+        "vqcodec.web.commands",
+        "page_command",
+        "Make a page that decodes a .vqc file in any browser.",
+    ),
+    "view": (
+        "vqcodec.web.commands",
+        "view_command",
+        "Serve a page on which .vqc files are dropped.",
+    ),
     "export-onnx": (
         "vqcodec.training.commands",
         "export_onnx_command",
