@@ -250,12 +250,22 @@ with warnings.catch_warnings():
 def test_what_needs_torch_says_so() -> None:
     said = without_torch(
         """
-from vqcodec.codec import Codec
-from vqcodec.errors import RequestError
-try:
-    Codec.load(runtime="torch")
-except RequestError as error:
-    print(error)
+from click.testing import CliRunner
+from vqcodec.cli.main import main
+for arguments in (
+    ["compress", "tests/data/cat.jpg", "-o", "cat.vqc", "--runtime", "torch"],
+    ["compress", "tests/data/cat.jpg", "-o", "cat.vqc", "--device", "cuda"],
+    ["train", "--data", "tests/data", "--out", "run"],
+):
+    sys.stderr = sys.stdout
+    try:
+        main(arguments)
+    except SystemExit as left:
+        print(left.code)
 """
     )
-    assert said == "torch, which this needs, is not installed: pip install torch\n"
+    needs = "which this model, device or runtime needs, cannot be used: pip install torch"
+    lines = said.splitlines()
+    assert lines[:4] == [f"vqcodec: torch, {needs}", "1", f"vqcodec: torch, {needs}", "1"]
+    assert lines[4].startswith("vqcodec: torch, which `vqcodec train` needs, cannot be used")
+    assert lines[5:] == ["1"]

@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from vqcodec import __version__
 from vqcodec.cli import streams
 from vqcodec.errors import Interrupted, VqcodecError
+from vqcodec.extras import missing
 from vqcodec.rate import DEFAULT_QUALITY
 
 EXIT_CODES = """\b
@@ -93,7 +94,12 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in _ELSEWHERE:
             module, attribute, _ = _ELSEWHERE[name]
-            return getattr(importlib.import_module(module), attribute)
+            try:
+                return getattr(importlib.import_module(module), attribute)
+            except ModuleNotFoundError as error:
+                if (error.name or "").partition(".")[0] != "torch":
+                    raise
+                raise missing("torch", f"`vqcodec {name}`", "torch", cause=error) from error
         return super().get_command(ctx, name)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

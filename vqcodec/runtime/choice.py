@@ -18,6 +18,7 @@ import numpy as np
 from vqcodec import forks
 from vqcodec.config import ModelConfig
 from vqcodec.errors import RequestError
+from vqcodec.extras import missing
 from vqcodec.planes import Planes
 from vqcodec.runtime.networks import LatentsOf, Networks, Part
 from vqcodec.runtime.onnx import OnnxNetworks
@@ -89,11 +90,12 @@ def in_torch(
             float32.
 
     Raises:
-        vqcodec.errors.RequestError: torch is not there, or does not have this device here.
+        vqcodec.extras.MissingExtraError: torch is not there.
+        vqcodec.errors.RequestError: torch does not have this device here.
         vqcodec.errors.ModelError: the weights are not of the configuration of the model.
     """
     if not _is_there("torch"):
-        raise RequestError("torch, which this needs, is not installed: pip install torch")
+        raise missing("torch", "this model, device or runtime", "torch")
     import torch
 
     from vqcodec.model import TamingVQGAN
