@@ -139,7 +139,8 @@ def page_of(model: Path, out: Path, *options: str) -> str:
 
 
 def test_the_page_refers_to_nothing_outside(model: Path, tmp_path: Path) -> None:
-    page = page_of(model, tmp_path / "page.html")
+    scene(150, 100, 5).save(tmp_path / "scene.png")
+    page = page_of(model, tmp_path / "page.html", "--image", str(tmp_path / "scene.png"))
     assert all(source.startswith(("data:", "#")) for source in re.findall(r'(?:src|href)="([^"]*)"', page))
     assert "url(" not in page
     assert "small &amp; new" in page

@@ -22,7 +22,20 @@ const common = {
 };
 // What the tests look into, the program of the worker, and that of the page.
 await build({ ...common, entryPoints: ["src/index.js"], outfile: "dist/index.mjs", format: "esm" });
-await build({ ...common, entryPoints: ["src/worker.js"], outfile: "dist/worker.js", format: "iife", define: { "import.meta.url": '"https://localhost/"' } });
+// The worker comes twice: with the processor alone, and with WebGPU, in a build for browsers that can suspend WebAssembly.
+const worker = {
+  ...common,
+  entryPoints: ["src/worker.js"],
+  format: "iife",
+  define: { "import.meta.url": '"https://localhost/"', WITH_GPU: "false" },
+};
+await build({ ...worker, outfile: "dist/worker.js" });
+await build({
+  ...worker,
+  outfile: "dist/worker.gpu.js",
+  alias: { "onnxruntime-web/wasm": "onnxruntime-web/jspi" },
+  define: { ...worker.define, WITH_GPU: "true" },
+});
 await build({ ...common, entryPoints: ["src/page.js"], outfile: "dist/page.js", format: "iife" });
 
 // The package of ONNX Runtime does not come with its licence.
@@ -35,5 +48,10 @@ const licences = [
 });
 writeFileSync(here("dist/LICENSES.txt"), licences.join("\n\n"));
 
-const ort = "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm";
-writeFileSync(here("dist/ort.wasm.gz"), gzipSync(readFileSync(here(ort)), { level: 9 }));
+for (const [name, source] of [
+  ["ort", "ort-wasm-simd-threaded"],
+  ["ort.gpu", "ort-wasm-simd-threaded.jspi"],
+]) {
+  const code = readFileSync(here(`node_modules/onnxruntime-web/dist/${source}.wasm`));
+  writeFileSync(here(`dist/${name}.wasm.gz`), gzipSync(code, { level: 9 }));
+}

@@ -18,7 +18,9 @@ from vqcodec.weights import ModelFile, graph_files
 # Weights that decoding does not need.
 _UNUSED = ("encoder.", "table.")
 # Names of the parts of a page; what is packed is gzip.
-_PACKED = ("model", "wasm")
+_PACKED = ("model", "wasm", "gpu_wasm")
+# Those that a page which holds everything has.
+_INSIDE = ("worker", "model", "graph", "wasm")
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,15 @@ class Parts:
         model: the model file without the weights that decoding does not need, packed with gzip.
         graph: the generator as ONNX, whose weights are in the model file.
         wasm: ONNX Runtime, packed with gzip.
+        gpu_worker, gpu_wasm: the same two for graphics processors.
     """
 
     worker: bytes
     model: bytes
     graph: bytes
     wasm: bytes
+    gpu_worker: bytes
+    gpu_wasm: bytes
 
     @classmethod
     def of(cls, file: ModelFile) -> Parts:
@@ -50,7 +55,12 @@ class Parts:
                 f"{file.path}: the page needs the model as ONNX (`vqcodec export-onnx` writes that)"
             )
         return cls(
-            _built("worker.js"), packed_model(file), graphs["generator"].read_bytes(), _built("ort.wasm.gz")
+            _built("worker.js"),
+            packed_model(file),
+            graphs["generator"].read_bytes(),
+            _built("ort.wasm.gz"),
+            _built("worker.gpu.js"),
+            _built("ort.gpu.wasm.gz"),
         )
 
 
@@ -66,7 +76,7 @@ def page_of(file: ModelFile, data: bytes, name: str) -> str:
         vqcodec.errors.RequestError: see `Parts.of`.
     """
     parts = Parts.of(file)
-    blocks = {part: getattr(parts, part) for part in Parts.__dataclass_fields__} | {"picture": data}
+    blocks = {part: getattr(parts, part) for part in _INSIDE} | {"picture": data}
     body = "\n".join(_block(part, content, part in _PACKED) for part, content in blocks.items())
     return _page(name, _settings(file, name), body, "'none'")
 

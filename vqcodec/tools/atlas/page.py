@@ -244,7 +244,7 @@ def _in_grid(picture: Dissection) -> np.ndarray:
 
 def _adds_nothing(codec: Codec, layer: int) -> np.ndarray:
     """Return which codewords (K,) are zero vectors."""
-    return (codec.prior.codebooks[layer] == 0).all(1).cpu().numpy()
+    return (codec.prior.codebooks[layer] == 0).all(1)
 
 
 def _figure(pixels: np.ndarray, shape: tuple[int, int], caption: str, kind: str = "") -> str:

@@ -2,6 +2,8 @@
 
 import * as ort from "onnxruntime-web/wasm";
 
+/* global WITH_GPU -- set by the build */
+
 const STEP = 16;
 /** Largest edge of a window in positions, without what the generator looks at around it. */
 const WIDEST = 64;
@@ -23,7 +25,7 @@ export class Networks {
     const networks = new Networks();
     networks.model = model;
     networks.session = await ort.InferenceSession.create(graph, {
-      executionProviders: ["wasm"],
+      executionProviders: WITH_GPU ? ["webgpu", "wasm"] : ["wasm"],
       externalData: [{ path: model.path, data: model.file }],
     });
     networks.codebooks = model.bands.map((_, band) => model.tensor(`quantizers.${band}.codebooks`));

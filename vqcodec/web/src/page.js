@@ -38,23 +38,38 @@ async function part(name) {
   return settings.packed.includes(name) ? unpacked(bytes) : bytes;
 }
 
-async function start() {
-  const program = new Blob([await part("worker")], { type: "text/javascript" });
+/** Whether a graphics processor is there, and the browser can wait for it inside WebAssembly. */
+async function hasGpu() {
+  if (!settings.parts || !WebAssembly.Suspending || !navigator.gpu) return false;
+  const adapter = await navigator.gpu.requestAdapter();
+  // One in software is slower than WebAssembly.
+  return Boolean(adapter && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter));
+}
+
+let last; // what was opened last
+
+async function start(gpu) {
+  worker?.terminate();
+  document.body.dataset.runs = gpu ? "gpu" : "wasm";
+  const program = new Blob([await part(gpu ? "gpu_worker" : "worker")], { type: "text/javascript" });
   worker = new Worker(URL.createObjectURL(program));
   worker.onmessage = ({ data }) => answers[data.kind](data);
   worker.onerror = (event) => fault(event.message);
-  const [model, graph, wasm] = await Promise.all(["model", "graph", "wasm"].map(part));
+  const names = ["model", "graph", gpu ? "gpu_wasm" : "wasm"];
+  const [model, graph, wasm] = await Promise.all(names.map(part));
   const { path, id, version } = settings;
   worker.postMessage({ kind: "load", model, graph, wasm, path, id, version }, [model.buffer, graph.buffer, wasm.buffer]);
   if (by("picture")) open(await block("picture"), settings.name);
+  else if (last) open(...last);
   else status("");
 }
 
 function open(data, name) {
+  last = [data, name];
   by("name").textContent = name;
   by("facts").textContent = "";
   status("Decoding …");
-  worker.postMessage({ kind: "open", data, name }, [data.buffer]);
+  worker.postMessage({ kind: "open", data, name });
 }
 
 const answers = {
@@ -110,6 +125,12 @@ const answers = {
     link.download = name.replace(/\.vqc$/i, "") + ".png";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  },
+
+  unusable({ message }) {
+    // What the graphics processor cannot do, the other one can.
+    if (document.body.dataset.runs === "gpu") start(false).catch((error) => fault(error.message));
+    else fault(`the networks cannot be run here: ${message}`);
   },
 
   error({ message, name }) {
@@ -195,4 +216,6 @@ document.ondrop = (event) => {
 };
 
 status("Loading …");
-start().catch((error) => fault(error.message));
+hasGpu()
+  .then(start)
+  .catch((error) => fault(error.message));

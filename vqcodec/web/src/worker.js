@@ -23,7 +23,7 @@ const handlers = {
     model = new Model(bytes);
     Object.assign(model, { path, id, version });
     networks = Networks.open(model, graph, wasm);
-    networks.catch(() => {});
+    networks.catch((error) => self.postMessage({ kind: "unusable", message: error.message }));
   },
 
   open({ data, name }) {
