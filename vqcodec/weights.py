@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -31,6 +31,8 @@ CONTEXT_PREFIX = "context."
 REALISTIC_PREFIX = "realistic."
 TABLE_PREFIX = "table."
 BASE_TABLES = "base_tables"
+# Networks, whose weights are most of a file.
+_LARGE = ("encoder.", "generator.", "decoder.", REALISTIC_PREFIX)
 GRAPHS = ("encoder", "generator")
 """Names of the ONNX graphs of a model."""
 
@@ -42,7 +44,8 @@ class ModelFile:
     Attributes:
         path: the file; `None` if the model comes from elsewhere.
         config: configuration of the model; its class says of which family.
-        weights: of the network by name, float16 or float32, codebooks and rates included.
+        weights: of the network by name, float16 or float32, codebooks and rates included. Those of a file are read
+            when they are needed, since ONNX Runtime reads the file itself.
         model_id: first 4 bytes of the SHA-256 of the file. Every `.vqc` file carries it.
         tables: of each layer, (K,) uint32 frequencies of the indices at coded positions; each sums to 2**16.
         context: integer weights of the context model. Without it, indices are coded with `tables`.
@@ -55,13 +58,13 @@ class ModelFile:
 
     path: Path | None
     config: ModelConfig | TamingConfig
-    weights: dict[str, np.ndarray]
+    weights: Mapping[str, np.ndarray]
     model_id: bytes
     tables: list[np.ndarray]
     context: ContextWeights | None = None
     base_tables: np.ndarray | None = None
     notes: dict[str, str] = field(default_factory=dict)
-    realistic: dict[str, np.ndarray] | None = None
+    realistic: Mapping[str, np.ndarray] | None = None
 
     @cached_property
     def codebooks(self) -> list[BandCodebooks | PlainCodebook]:
@@ -129,10 +132,12 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
     """
     path = find_model(name)
     try:
-        digest = hashlib.sha256(path.read_bytes()).digest()
+        model_id = _model_id(path)
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            names = list(file.keys())
+            large = [name for name in names if name.startswith(_LARGE)]
+            tensors = {name: file.get_tensor(name) for name in names if name not in large}
         if metadata.get("format") != FORMAT:
             raise ModelError(f"{path}: not a {FORMAT} file")
         found = _taken(tensors, TABLE_PREFIX)
@@ -140,15 +145,79 @@ def load_model(name: str | os.PathLike | None = None) -> ModelFile:
         base_tables = tensors.pop(BASE_TABLES).astype(np.uint32) if BASE_TABLES in tensors else None
         context = {name: value.astype(np.int32) for name, value in _taken(tensors, CONTEXT_PREFIX).items()}
         weights = ContextWeights.from_tensors(context) if context else None
-        realistic = _taken(tensors, REALISTIC_PREFIX)
+        network = [name for name in large if not name.startswith(REALISTIC_PREFIX)]
+        second = [name for name in large if name.startswith(REALISTIC_PREFIX)]
         config = FAMILIES[metadata["family"]].from_json(metadata["config"])
         model = ModelFile(
-            path, config, tensors, digest[:4], tables, weights, base_tables, metadata, realistic or None
+            path,
+            config,
+            _StoredWeights(path, model_id, tensors, network),
+            model_id,
+            tables,
+            weights,
+            base_tables,
+            metadata,
+            _StoredWeights(path, model_id, {}, second, REALISTIC_PREFIX) if second else None,
         )
         model.codebooks  # noqa: B018 - looks whether they are of this configuration
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from error
     return model
+
+
+class _StoredWeights(Mapping[str, np.ndarray]):
+    """Weights of which some are in memory, and others are read from a file when the first of them is needed.
+
+    Args:
+        path: the file.
+        model_id: of the file.
+        there: those in memory, by name.
+        names: those in the file.
+        prefix: of their names in the file, which is left out here.
+    """
+
+    def __init__(
+        self, path: Path, model_id: bytes, there: dict[str, np.ndarray], names: list[str], prefix: str = ""
+    ) -> None:
+        self._path = path
+        self._model_id = model_id
+        self._there = there
+        self._missing = {name.removeprefix(prefix): name for name in names}
+        self._names = [*there, *self._missing]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._there and name in self._missing:
+            self._read()
+        return self._there[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def _read(self) -> None:
+        """Read what is missing.
+
+        Raises:
+            ModelError: the file has changed, or is gone.
+        """
+        try:
+            if _model_id(self._path) != self._model_id:
+                raise ModelError(f"{self._path}: this file is another model than it was when it was loaded")
+            with safe_open(self._path, "np") as file:
+                self._there |= {name: file.get_tensor(stored) for name, stored in self._missing.items()}
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{self._path}: cannot read the model: {error}") from error
+
+
+def _model_id(path: Path) -> bytes:
+    """First 4 bytes of the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 18):
+            digest.update(part)
+    return digest.digest()[:4]
 
 
 def _taken(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -201,7 +270,7 @@ def save_model(
     save_file(tensors, temporary, metadata={key: str(value) for key, value in sorted(metadata.items())})
     temporary.chmod(0o644)
     os.replace(temporary, path)
-    return hashlib.sha256(path.read_bytes()).digest()[:4]
+    return _model_id(path)
 
 
 def _stored(tensor: Tensor) -> np.ndarray:

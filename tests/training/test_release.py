@@ -84,7 +84,7 @@ def test_after_an_adversarial_phase_both_generators_are_released(crops: CropSamp
     assert codec.decompress(data).tobytes() == blend.tobytes()
     assert codec.decompress(data, realism=1).tobytes() == second.tobytes()
     for second, share in (({}, 0), (file.realistic, 1)):
-        weights = file.weights | {f"generator.{name}": value for name, value in second.items()}
+        weights = dict(file.weights) | {f"generator.{name}": value for name, value in second.items()}
         only = Codec(replace(file, weights=weights, realistic=None, notes={}), dtype=torch.float32)
         assert only.decode(planes).tobytes() == codec.decode(planes, realism=share).tobytes()
     with pytest.raises(ValueError, match="not between 0 and 1"):

@@ -88,6 +88,7 @@ def test_a_page_shows_its_picture_from_a_file(
     said = shown(browser)
     assert "fault" not in said
     assert browser.log() == []
+    print(f"base after {said['base']} s, picture after {said['shown'].split()[1]} s")
     wanted = np.asarray(codec.decompress(data), int)
     found = pixels_of(browser)
     assert np.abs(found[..., :3] - wanted).mean() < 0.6

@@ -36,8 +36,8 @@ RUNTIMES = ("onnx", "torch")
 MANY = 10
 """Pictures from which on torch is worth the time that it takes to load, if the CPU multiplies bfloat16."""
 
-# Positions of the grid (4 megapixels) from which on torch is worth the time that it takes to load.
-_LARGE = 16 * 1024
+# Positions of the grid (6 megapixels) from which on torch is worth the time that it takes to load.
+_LARGE = 24 * 1024
 
 
 def networks_of(

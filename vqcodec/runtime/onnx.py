@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,10 +127,35 @@ def _opened(path: Path, threads: int) -> InferenceSession:
     options.inter_op_num_threads = 1
     # Errors are raised in any case; without this, they are printed as well.
     options.log_severity_level = 4
+    # Windows differ in size, so plans of the memory of one do not serve the next.
+    options.enable_mem_pattern = False
+    if _arena_is_shared():
+        options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
         raise ModelError(f"{path}: cannot read the graph: {error}") from error
+
+
+@cache
+def _arena_is_shared() -> bool:
+    """Whether sessions share memory that grows as much as is needed, where by default it doubles."""
+    import onnxruntime as ort
+
+    # Of the sizes, -1 stands for the default, and 1 for growing as requested.
+    how = {
+        "max_mem": 0,
+        "arena_extend_strategy": 1,
+        "initial_chunk_size_bytes": -1,
+        "max_dead_bytes_per_chunk": -1,
+    }
+    kind = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    try:
+        ort.create_and_register_allocator(kind, ort.OrtArenaCfg(how))
+    except Exception:
+        # The program around this has registered its own, or this version takes other arguments.
+        return False
+    return True
 
 
 def _features(planes: Planes) -> np.ndarray:
