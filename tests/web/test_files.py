@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from PIL import Image
 
 from bitstream import read
 from tests.bitstream.test_vectors import MALFORMED, STAGES, VALID, VECTORS, load
+from tests.support.webdriver import BROWSER, DRIVER, Browser
 from vqcodec.codec import default_codec
 from vqcodec.weights import find_model
 
@@ -108,3 +111,44 @@ def some_pictures() -> list[Image.Image]:
     translucent.putalpha(Image.linear_gradient("L").resize((64, 32)))
     # Two tiles; a plain one; alpha.
     return [image.convert("L").resize((1100, 40)), image.crop((100, 100, 196, 164)), translucent]
+
+
+IN_CHROMIUM = """<!doctype html><meta charset="utf-8">
+<script type="text/plain" id="program">{program}</script>
+<script type="text/plain" id="model">{model}</script>
+<script type="application/json" id="files">{files}</script>
+<script>
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const told = (id) => document.getElementById(id).textContent;
+const program = new Blob([bytes(told("program"))], {{ type: "text/javascript" }});
+import(URL.createObjectURL(program)).then(({{ Model, decode }}) => {{
+  const model = new Model(bytes(told("model")));
+  window.answer = JSON.stringify(JSON.parse(told("files")).map((file) => {{
+    const {{ base, layers }} = decode(bytes(file), model);
+    return [[...base.planes], [...base.steps], ...layers.map(({{ plane }}) => [...plane])];
+  }}));
+}}).catch((error) => {{ window.answer = JSON.stringify(String(error)); }});
+</script>"""
+
+
+@pytest.mark.skipif(BROWSER is None or DRIVER is None, reason="needs Chromium and its WebDriver")
+def test_golden_files_decode_to_the_same_planes_in_a_browser(tmp_path: Path) -> None:
+    def text(path: Path) -> str:
+        return base64.b64encode(path.read_bytes()).decode()
+
+    program = ROOT / "vqcodec" / "web" / "dist" / "index.mjs"
+    files = json.dumps([text(path) for path in GOLDEN])
+    page = IN_CHROMIUM.format(program=text(program), model=text(find_model()), files=files)
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    answer = None
+    with Browser() as browser:
+        browser.open(tmp_path / "page.html")
+        end = time.monotonic() + 60
+        while not answer and time.monotonic() < end:
+            answer = browser.run("return window.answer || ''")
+    assert answer
+    for path, found in zip(GOLDEN, json.loads(answer), strict=True):
+        planes = default_codec().unpack(path.read_bytes())
+        assert planes.base is not None
+        assert planes.steps is not None
+        assert found == [plane.ravel().tolist() for plane in (planes.base, planes.steps, *planes.layers)]
