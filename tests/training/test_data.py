@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from vqcodec.errors import ImageError
-from vqcodec.training.data import CropSampler, reductions
+from vqcodec.training.data import CropSampler, reductions, without_colour
 from vqcodec.training.plain import plain_crop
 
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_crops_are_cut_from_the_photographs_at_their_scales(folder: Path) -> None:
-    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0)
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.0)
     crops = sampler.batch(np.random.default_rng(0), 300, 64)
     assert crops.shape == (300, 3, 64, 64)
     assert crops.dtype == torch.float32
@@ -57,14 +57,14 @@ def test_large_photographs_are_seen_down_to_a_third_of_a_megapixel() -> None:
 
 
 def test_the_draws_decide(folder: Path) -> None:
-    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0)
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.0)
     one, same, other = (sampler.batch(np.random.default_rng(seed), 4, 48) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
 def test_crops_larger_than_the_photographs_are_refused(folder: Path) -> None:
-    sampler = CropSampler([folder / "500.png"], plain=0.0)
+    sampler = CropSampler([folder / "500.png"], plain=0.0, grey=0.0)
     assert sampler.largest_crop == 300
     assert sampler.batch(np.random.default_rng(0), 2, 300).shape == (2, 3, 300, 300)
     with pytest.raises(ValueError, match="no photograph has sides of 304 pixels"):
@@ -99,3 +99,13 @@ def test_the_share_of_plain_crops_is_that_asked_for(folder):
     of_photographs = torch.tensor([180.0, 50.0])[:, None, None, None]
     photographs = ((blue - of_photographs).abs() < 0.1).all(3).all(2).any(0)
     assert 0.6 < photographs.float().mean() < 0.8
+
+
+def test_the_share_of_grey_crops_is_that_asked_for(folder):
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.3)
+    crops = sampler.batch(np.random.default_rng(0), 200, 64)
+    grey = (crops.amax(1) - crops.amin(1)).amax((1, 2)) == 0
+    assert 0.2 < grey.float().mean() < 0.4
+    # They keep their brightness.
+    crop = torch.tensor([[[255, 255, 255], [0, 0, 0], [0, 255, 0]]], dtype=torch.uint8)
+    assert without_colour(crop)[0, :, 1].tolist() == [255, 0, 150]

@@ -71,6 +71,7 @@ class CropSampler:
             pixel.
         device: where the photographs are held and the crops come from.
         plain: share of crops that are flat colours and ramps (see `vqcodec.training.plain`).
+        grey: share of the others that lose their colours. In these, a tint is seen that photographs hide.
 
     Raises:
         ImageError: a file cannot be read; the message names it.
@@ -83,8 +84,10 @@ class CropSampler:
         max_side: int = 4096,
         device: torch.device | str = "cpu",
         plain: float = 0.04,
+        grey: float = 0.04,
     ) -> None:
         self._plain = plain
+        self._grey = grey
         self._device = device
         # By photograph, each at its scales, largest first: (h, w, 3) uint8.
         self._scales: list[list[Tensor]] = []
@@ -131,8 +134,15 @@ class CropSampler:
             image = scales[rng.integers(len(scales))]
             top, left = (int(rng.integers(side - size + 1)) for side in image.shape[:2])
             crop = image[top : top + size, left : left + size]
-            crops.append(crop.flip(1) if rng.random() < 0.5 else crop)
+            crop = crop.flip(1) if rng.random() < 0.5 else crop
+            crops.append(without_colour(crop) if rng.random() < self._grey else crop)
         return torch.stack(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def without_colour(crop: Tensor) -> Tensor:
+    """A crop (h, w, 3) uint8 in shades of grey."""
+    luma = (crop * crop.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)).sum(2, keepdim=True)
+    return luma.round().to(torch.uint8).expand_as(crop)
 
 
 def _reduced(image: Image.Image, factor: float) -> Tensor:
