@@ -10,7 +10,7 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -90,52 +90,42 @@ class BaseCoder:
         Raises:
             bitstream.IndexMismatch: the data is damaged.
         """
+        found: list[tuple[np.ndarray, int]] = [(np.empty(0, np.int16), 0)] * len(readers)
+        for shape in dict.fromkeys(shapes):
+            alike = [number for number, other in enumerate(shapes) if other == shape]
+            together = self._read_alike([readers[number] for number in alike], *shape)
+            for number, tile in zip(alike, together, strict=True):
+                found[number] = tile
+        return found
+
+    def _read_alike(
+        self, readers: Sequence[TileReader], rows: int, columns: int
+    ) -> Iterator[tuple[np.ndarray, int]]:
+        """Decode the base of tiles of one size."""
         steps = [int(reader.decode(_STEPS, 1)[0]) for reader in readers]
         for reader, step in zip(readers, steps, strict=True):
             if step == 0:
                 raise IndexMismatch(f"tile {reader.tile}, stage 0: the step of the base is 0", reader.tile, 0)
         # A row above and a column to the left let positions at the edge have neighbours.
-        values = [np.zeros((PLANES, rows + 1, columns + 1), np.int32) for rows, columns in shapes]
-        errors = [np.zeros((PLANES, rows + 1, columns + 1), np.int32) for rows, columns in shapes]
-        orders = [diagonals(*shape) for shape in shapes]
-        for number in range(max(map(len, orders))):
-            present = [tile for tile, order in enumerate(orders) if number < len(order)]
-            places = [orders[tile][number] for tile in present]
-            ends = np.cumsum([len(row) for row, _ in places])[:-1]
+        values = np.zeros((len(readers), PLANES, rows + 1, columns + 1), np.int32)
+        errors = np.zeros_like(values)
+        starts = [np.array([[_start(plane, step)] for step in steps]) for plane in range(PLANES)]
+        for row, column in diagonals(rows, columns):
             for plane in range(PLANES):
-                sides = np.concatenate(
-                    [
-                        _neighbours(values[tile][plane], *place, _start(plane, steps[tile]))
-                        for tile, place in zip(present, places, strict=True)
-                    ],
-                    1,
-                )
-                near, before = np.concatenate(
-                    [
-                        _leftovers(errors[tile], plane, *place)
-                        for tile, place in zip(present, places, strict=True)
-                    ],
-                    1,
-                )
-                expected, context = _foreseen(sides, near, before)
-                tables = self._tables[plane][context]
-                for tile, place, rows, guess in zip(
-                    present, places, np.split(tables, ends), np.split(expected, ends), strict=True
-                ):
-                    left = _leftover(readers[tile], rows)
-                    inside = plane, place[0] + 1, place[1] + 1
-                    errors[tile][inside] = np.abs(left)
-                    values[tile][inside] = guess + left
-        found = []
-        for reader, padded, step in zip(readers, values, steps, strict=True):
-            base = padded[:, 1:, 1:]
+                sides = _neighbours(values[:, plane], row, column, starts[plane])
+                expected, context = _foreseen(sides, *_leftovers(errors, plane, row, column))
+                tables = self._tables[plane].take(context, 0)
+                pairs = zip(readers, tables, strict=True)
+                left = np.stack([_leftover(reader, table) for reader, table in pairs])
+                errors[:, plane, row + 1, column + 1] = np.abs(left)
+                values[:, plane, row + 1, column + 1] = expected + left
+        for reader, base, step in zip(readers, values[..., 1:, 1:], steps, strict=True):
             if not np.array_equal(clipped(base, np.full(base.shape[1:], step)), base):
                 message = f"tile {reader.tile}, stage 0: the base has values that no picture has"
                 raise IndexMismatch(message, reader.tile, 0)
             base = base.astype(np.int16)
             reader.end_stage(check_plane(base, step))
-            found.append((base, step))
-        return found
+            yield base, step
 
     def bits(self, base: np.ndarray, step: int) -> np.ndarray:
         """Return what each value of a base (3, rows, columns) costs, in bits: float32 of the same shape."""
@@ -251,38 +241,42 @@ def _start(plane: int, step: int) -> int:
     return 0 if plane else (128 + step // 2) // step
 
 
-def _neighbours(padded: np.ndarray, row: np.ndarray, column: np.ndarray, start: int) -> np.ndarray:
-    """Values to the left, above, and above to the left of positions: (3, n).
+def _neighbours(
+    padded: np.ndarray, row: np.ndarray, column: np.ndarray, start: int | np.ndarray
+) -> np.ndarray:
+    """Values to the left, above, and above to the left of positions: (3, ..., n).
 
     Args:
-        padded: a plane below a row and right of a column of anything.
+        padded: planes (..., rows + 1, columns + 1), below a row and right of a column of anything.
         row, column: of the positions, (n,).
-        start: value of all three at the first position.
+        start: value of all three at the first position, (..., 1) of several planes.
     """
-    west, north, corner = padded[row + 1, column], padded[row, column + 1], padded[row, column]
+    west, north = padded[..., row + 1, column], padded[..., row, column + 1]
+    corner = padded[..., row, column]
     # At the edges, what is there stands for what is not.
     top, side = row == 0, column == 0
     west, north = np.where(side, north, west), np.where(top, west, north)
     corner = np.where(top, west, np.where(side, north, corner))
     found = np.stack([west, north, corner])
-    found[:, top & side] = start
+    found[..., top & side] = start
     return found
 
 
 def _leftovers(errors: np.ndarray, plane: int, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Sums of what was left over to the left and above, and in the planes before at the same position: (2, n).
+    """Sums of what was left over to the left and above, and in the planes before at the same position: (2, ..., n).
 
     Args:
-        errors: magnitudes, (PLANES, rows + 1, columns + 1), below a row and right of a column of zeros.
+        errors: magnitudes, (..., PLANES, rows + 1, columns + 1), below a row and right of a column of zeros.
         plane: number of the plane.
         row, column: of the positions, (n,).
     """
-    near = errors[plane, row + 1, column] + errors[plane, row, column + 1]
-    return np.stack([near, errors[:plane, row + 1, column + 1].sum(0)])
+    own = errors[..., plane, :, :]
+    near = own[..., row + 1, column] + own[..., row, column + 1]
+    return np.stack([near, errors[..., :plane, row + 1, column + 1].sum(-2)])
 
 
 def _expected(sides: np.ndarray) -> np.ndarray:
-    """The value that is expected at positions, given what `_neighbours` returned, (3, n)."""
+    """The value that is expected at positions, given what `_neighbours` returned, (3, ..., n)."""
     west, north, corner = sides
     return np.clip(west + north - corner, np.minimum(west, north), np.maximum(west, north))
 
@@ -291,8 +285,8 @@ def _foreseen(sides: np.ndarray, near: np.ndarray, before: np.ndarray) -> tuple[
     """The value that is expected at positions, and their context.
 
     Args:
-        sides: what `_neighbours` returned, (3, n).
-        near, before: what `_leftovers` returned, (n,) each.
+        sides: what `_neighbours` returned, (3, ..., n).
+        near, before: what `_leftovers` returned, (..., n) each.
     """
     west, north, corner = sides
     activity = np.abs(west - corner) + np.abs(north - corner)
