@@ -18,7 +18,8 @@ from vqcodec.image.find import pictures_below
 from vqcodec.training.balancer import RateBalancer
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
-from vqcodec.training.losses import lattice_error
+from vqcodec.training.losses import LOSSES, Rendering, lattice_error
+from vqcodec.training.perceptual import distance, texture_distance
 from vqcodec.training.trainer import Trainer
 from vqcodec.training.validation import Validator
 from vqcodec.weights import find_model, load_model
@@ -227,15 +228,23 @@ def test_validation_measures_whole_photographs(crops, tmp_path):
 
 
 def test_every_part_of_the_dial_counts_the_same():
-    balancer = RateBalancer(torch.device("cpu"))
+    balancer = RateBalancer(0.01, torch.device("cpu"))
     rate = torch.linspace(0, 0.99, 60)
-    pictures = torch.zeros(60, 1, 4, 4)
     # Low rates have errors a hundred times as large.
-    decoded = (0.3 * 0.1**rate)[:, None, None, None].expand_as(pictures)
-    for _ in range(400):
-        weights = balancer.weights(decoded, pictures, rate)
-    weighted = (weights * decoded.square().flatten(1).mean(1)).view(6, 10).mean(1)
-    assert weighted.max() / weighted.min() == pytest.approx(1, abs=0.01)
+    errors = 0.1 * 0.01**rate
+    for _ in range(600):
+        weights = balancer.weights(errors, rate)
+    assert torch.allclose((weights * errors).view(6, 10).mean(1), torch.tensor(0.01), rtol=0.01)
+
+
+def test_weights_of_crops_hold_for_what_the_perceptual_network_sees():
+    features = [torch.rand(3, 4, 9, 9, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    pictures = torch.zeros(3, 3, 16, 16)
+    weights = torch.tensor([2.0, 0.0, 1.0])
+    seen = Rendering(pictures, pictures, None, features[:1], features[1:], weights)
+    for name, apart in (("perceptual", distance), ("texture", texture_distance)):
+        expected = (apart(features[:1], features[1:]) * weights).mean()
+        assert LOSSES[name](seen) == pytest.approx(expected)
 
 
 def test_plain_pictures_get_a_base_in_steps_of_one_level(crops, tmp_path):

@@ -12,8 +12,8 @@ from vqcodec.training import distributed
 # Steps between measurements of the scale: each takes a second pass through the perceptual network.
 MEASURE_EVERY = 8
 LARGEST_SCALE = 1e4
-# Mean squared error, of pictures in -1..1, that has weight 1: 29 dB.
-TYPICAL = 0.005
+# Mean squared error, of pictures in -1..1, that has weight 1: 29 dB. And such a perceptual distance.
+TYPICAL, TYPICAL_DISTANCE = 0.005, 0.35
 # Share of a batch in the running errors.
 _NEWEST = 0.02
 
@@ -50,25 +50,30 @@ class AdversarialBalancer:
 class RateBalancer:
     """Weighs the errors of crops so that every part of the rate dial counts the same.
 
-    At a low rate errors are ten times as large as at a high one, and alone would decide what is learned. Divided by
-    what is usual at their rate, the sum of errors is about the sum of their logarithms, that is of PSNR.
+    At a low rate errors are several times as large as at a high one, and alone would decide what is learned. Divided
+    by what is usual at their rate, the sum of errors is about the sum of their logarithms, of squared errors that of
+    PSNR.
+
+    Args:
+        typical: error that has weight 1.
+        device: of the weights.
 
     Attributes:
-        usual: (RATE_BINS,), running mean squared error by part of the dial.
+        usual: (RATE_BINS,), running mean error by part of the dial.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.usual = torch.full((RATE_BINS,), 0.01, device=device)
+    def __init__(self, typical: float, device: torch.device) -> None:
+        self._typical = typical
+        self.usual = torch.full((RATE_BINS,), typical, device=device)
 
     @torch.no_grad()
-    def weights(self, decoded: Tensor, pictures: Tensor, rate: Tensor) -> Tensor:
-        """Weights (N,) of crops, 1 where `TYPICAL` is usual; their errors are taken in.
+    def weights(self, errors: Tensor, rate: Tensor) -> Tensor:
+        """Weights (N,) of crops, whose errors are taken in.
 
         Args:
-            decoded, pictures: (N, 3, H, W).
+            errors: (N,).
             rate: (N,), points of the dial, 0..1.
         """
-        errors = (decoded - pictures).square().flatten(1).mean(1)
         bins = rate_bin(rate)
         sums = torch.zeros_like(self.usual).index_add_(0, bins, errors)
         counts = torch.bincount(bins, minlength=RATE_BINS).float()
@@ -76,4 +81,4 @@ class RateBalancer:
         means = sums / counts.clamp_min(1)
         there = (counts > 0) & means.isfinite()
         self.usual = torch.where(there, self.usual.lerp(means, _NEWEST), self.usual)
-        return (TYPICAL / self.usual.clamp_min(1e-7))[bins]
+        return (self._typical / self.usual.clamp_min(1e-7))[bins]

@@ -65,3 +65,10 @@ def broadcast_(tensors: Iterable[Tensor]) -> None:
     if size() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, 0)
+
+
+def any_of(flag: bool, device: torch.device) -> bool:
+    """Whether a flag is set in any process."""
+    found = torch.tensor(float(flag), device=device)
+    sum_([found])
+    return found.item() > 0

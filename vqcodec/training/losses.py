@@ -29,6 +29,7 @@ class Rendering:
         weights: (N,), of the crops in the errors of pixels; `None` for 1.
         features: of the perceptual network on a share of `decoded`; empty if no loss of the phase looks at them.
         wanted: the same of `pictures`.
+        seen_weights: of that share in the errors of features; `None` for 1.
     """
 
     decoded: Tensor
@@ -36,6 +37,7 @@ class Rendering:
     weights: Tensor | None = None
     features: Sequence[Tensor] = ()
     wanted: Sequence[Tensor] = ()
+    seen_weights: Tensor | None = None
 
     @cached_property
     def error(self) -> Tensor:
@@ -46,6 +48,10 @@ class Rendering:
         """Mean of errors (N, ...), crops weighted."""
         per_crop = values.flatten(1).mean(1)
         return per_crop.mean() if self.weights is None else (per_crop * self.weights).mean()
+
+    def seen(self, distances: Tensor) -> Tensor:
+        """Mean of distances of features, crops weighted."""
+        return distances.mean() if self.seen_weights is None else (distances * self.seen_weights).mean()
 
 
 def l1(rendering: Rendering) -> Tensor:
@@ -74,12 +80,12 @@ def lattice(rendering: Rendering) -> Tensor:
 
 def perceptual(rendering: Rendering) -> Tensor:
     """Squared distance of normalised features."""
-    return distance(rendering.features, rendering.wanted).mean()
+    return rendering.seen(distance(rendering.features, rendering.wanted))
 
 
 def texture(rendering: Rendering) -> Tensor:
     """Distance between local statistics of the same features."""
-    return texture_distance(rendering.features, rendering.wanted).mean()
+    return rendering.seen(texture_distance(rendering.features, rendering.wanted))
 
 
 LOSSES: dict[str, Callable[[Rendering], Tensor]] = {

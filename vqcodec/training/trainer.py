@@ -18,7 +18,7 @@ from tqdm import tqdm
 from vqcodec.model import VQGAN
 from vqcodec.runtime.device import autocast, channels_last
 from vqcodec.training import distributed
-from vqcodec.training.balancer import AdversarialBalancer, RateBalancer
+from vqcodec.training.balancer import TYPICAL, TYPICAL_DISTANCE, AdversarialBalancer, RateBalancer
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
@@ -27,7 +27,7 @@ from vqcodec.training.grow import grow
 from vqcodec.training.log import TrainingLog, append_row, drop_rows_after
 from vqcodec.training.losses import Rendering, picture_losses
 from vqcodec.training.optim import optimisers_of
-from vqcodec.training.perceptual import MARGIN, PerceptualDistance, shifted
+from vqcodec.training.perceptual import MARGIN, PerceptualDistance, distance, shifted
 from vqcodec.training.step import ForwardPass, Passed
 from vqcodec.training.validation import Validator
 from vqcodec.weights import ModelFile, load_model
@@ -91,7 +91,8 @@ class Trainer:
         self.skipped = 0
         self.seconds = 0.0
         self.balancer = AdversarialBalancer()
-        self.rates = RateBalancer(self.device)
+        self.rates = RateBalancer(TYPICAL, self.device)
+        self.seen_rates = RateBalancer(TYPICAL_DISTANCE, self.device)
         self.generator = torch.Generator()
         self.forward = ForwardPass(self.model, self.learners, self.generator)
         self.log = TrainingLog(config.model.bands, self.device)
@@ -192,7 +193,8 @@ class Trainer:
     def look_at(self, phase: Phase, pictures: Tensor, passed: Passed) -> Rendering:
         """What the losses of the picture see, with features of a share of the crops if any of them needs these."""
         decoded = passed.decoded
-        weights = self.rates.weights(decoded, pictures, passed.rate)
+        errors = (decoded.detach() - pictures).square().flatten(1).mean(1)
+        weights = self.rates.weights(errors, passed.rate)
         if not phase.looks_at_features:
             return Rendering(decoded, pictures, weights)
         judged = math.ceil(phase.judged * len(pictures))
@@ -200,7 +202,9 @@ class Trainer:
         with torch.no_grad():
             wanted = self.perceptual.features(shifted(pictures[:judged], *shift))
         features = self.perceptual.features(shifted(decoded[:judged], *shift))
-        return Rendering(decoded, pictures, weights, features, wanted)
+        seen = [feature.detach() for feature in features]
+        seen_weights = self.seen_rates.weights(distance(seen, wanted), passed.rate[:judged])
+        return Rendering(decoded, pictures, weights, features, wanted, seen_weights)
 
     def backward_balanced(self, phase: Phase, others: Tensor, fooling: Tensor, passed: Passed) -> None:
         """The gradients of all losses, the adversarial one scaled to a share of the others."""
@@ -236,7 +240,11 @@ class Trainer:
         bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=None if first else True)
         clock = time.monotonic()
         try:
-            while not self.finished and not self.stop_together():
+            while not self.finished:
+                # One process that stopped alone would leave the others waiting.
+                self.stopping = distributed.any_of(self.stopping, self.device)
+                if self.stopping:
+                    break
                 self.train_step()
                 now = time.monotonic()
                 self.seconds += now - clock
@@ -265,13 +273,6 @@ class Trainer:
     def stop(self, *_: Any) -> None:
         """Ask the run to end after the step at hand."""
         self.stopping = True
-
-    def stop_together(self) -> bool:
-        """Whether any process was told to stop: one that stopped alone would leave the others waiting."""
-        flag = torch.tensor(float(self.stopping), device=self.device)
-        distributed.sum_([flag])
-        self.stopping = flag.item() > 0
-        return self.stopping
 
     def write_log(self, bar: tqdm) -> None:
         """Append a row to `metrics.csv`, and show alarms."""
@@ -305,6 +306,7 @@ class Trainer:
             "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
             "usual": self.rates.usual,
+            "usual_distance": self.seen_rates.usual,
             "step": self.step,
             "skipped": self.skipped,
             "seconds": self.seconds,
@@ -328,6 +330,7 @@ class Trainer:
         for learner, values in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(values)
         self.rates.usual = state["usual"]
+        self.seen_rates.usual = state["usual_distance"]
         self.step = state["step"]
         self.skipped = state["skipped"]
         self.seconds = state["seconds"]
