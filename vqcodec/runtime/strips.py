@@ -20,7 +20,7 @@ from vqcodec.geometry import Box, spans
 from vqcodec.model import VQGAN
 from vqcodec.model.base import Base
 from vqcodec.model.generator import Generator
-from vqcodec.planes import RATES, Planes
+from vqcodec.planes import Planes
 from vqcodec.runtime.layers import (
     Chain,
     Convolution,
@@ -70,7 +70,7 @@ class Strips:
         """See `Networks.analyse`."""
         forks.settle(self._device, self._born)
         step, (rows, columns) = self.model.config.downsampling, planes.grid
-        upper, fine, lower = _prepared(self._encoders, planes.rate, lambda: self._encoder(planes.rate))
+        upper, fine, lower = _prepared(self._encoders, planes.rate, lambda: self._encoder(planes.point))
         small = _colours(planes) / np.float32(127.5) - 1
         for left, right, first, end in self._bands(columns):
             to_eighth, to_sixteenth = Chain(upper), Chain(lower)
@@ -96,7 +96,7 @@ class Strips:
         forks.settle(self._device, self._born)
         step, (rows, columns) = self.model.config.downsampling, planes.grid
         upper, injected, lower = _prepared(
-            self._generators, (planes.rate, realism), lambda: self._generator(planes.rate, realism)
+            self._generators, (planes.rate, realism), lambda: self._generator(planes.point, realism)
         )
         moving = (~still).astype(np.float32)[..., None] if still is not None and still.any() else None
         features, small = base_tensor(planes, self._device).features.to(self.dtype), _colours(planes) - 127.5
@@ -167,21 +167,21 @@ class Strips:
     def _rms(self, grid: int) -> Tensor:
         return self.model.latent_rms[self.model.grids.index(grid)]
 
-    def _point(self, rate: int) -> Tensor:
-        return torch.full((1,), rate / (RATES - 1), device=self._device)
+    def _rate(self, point: float) -> Tensor:
+        return torch.full((1,), point, device=self._device)
 
-    def _encoder(self, rate: int) -> Networks:
+    def _encoder(self, point: float) -> Networks:
         """Layers from pixels to 1/8, what gives latents there, and layers on to latents at 1/16."""
-        encoder, dtype, point = self.model.encoder, self.dtype, self._point(rate)
+        encoder, dtype, rate = self.model.encoder, self.dtype, self._rate(point)
         weight, bias = parameters(encoder.stem)
         # The rest comes in patches of 4x4 pixels, colours last.
         order = weight[:, :48].unflatten(1, (3, 4, 4)).permute(0, 2, 3, 1, 4, 5).flatten(1, 3)
         stem = Spatial(Convolution(torch.cat([order, weight[:, 48:]], 1), bias, dtype))
         upper: list[Layer] = [
             stem,
-            *stack(encoder.at4, dtype, point),
+            *stack(encoder.at4, dtype, rate),
             halving(encoder.to8, dtype),
-            *stack(encoder.at8, dtype, point),
+            *stack(encoder.at8, dtype, rate),
         ]
         coarse = _head(encoder.head16, self._rms(16), dtype)
         assert coarse is not None  # there are always bands at 1/16
@@ -190,7 +190,7 @@ class Strips:
             _head(encoder.head8, self._rms(8), dtype),
             [
                 halving(encoder.to16, dtype),
-                *stack(encoder.at16, dtype, point),
+                *stack(encoder.at16, dtype, rate),
                 pointwise(coarse),
             ],
         )
@@ -206,12 +206,12 @@ class Strips:
             generator.load_state_dict({name: weights[name].lerp(second[name], realism) for name in weights})
         return generator
 
-    def _generator(self, rate: int, realism: float) -> Networks:
+    def _generator(self, point: float, realism: float) -> Networks:
         """Layers from latents at 1/16 to 1/8, what latents at 1/8 go through, and layers on to pixels."""
-        generator, dtype, point = self.blended(realism), self.dtype, self._point(rate)
+        generator, dtype, rate = self.blended(realism), self.dtype, self._rate(point)
         upper: list[Layer] = [
             pointwise(Convolution.of(generator.stem, dtype)),
-            *stack(generator.at16, dtype, point),
+            *stack(generator.at16, dtype, rate),
             doubling(generator.to8, dtype),
         ]
         weight, bias = picture_order(generator.head, 4)
@@ -221,9 +221,9 @@ class Strips:
             upper,
             injected,
             [
-                *stack(generator.at8, dtype, point),
+                *stack(generator.at8, dtype, rate),
                 doubling(generator.to4, dtype),
-                *stack(generator.at4, dtype, point),
+                *stack(generator.at4, dtype, rate),
                 Spatial(head),
                 pointwise(lambda x: shuffled(x, 4)),
             ],

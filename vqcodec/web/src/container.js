@@ -1,5 +1,6 @@
 /** Header, chunks and payload of a `.vqc` file, as FORMAT.md describes them. */
 
+import { joined } from "./bytes.js";
 import { crc32 } from "./crc.js";
 import { FileError } from "./errors.js";
 
@@ -206,13 +207,7 @@ class Payload {
       const at = stage * this.tiles + tile;
       parts.push(this.body.subarray(this.bounds[at], this.bounds[at + 1]));
     }
-    const out = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      out.set(part, at);
-      at += part.length;
-    }
-    return out;
+    return joined(...parts);
   }
 
   check(tile, stage) {

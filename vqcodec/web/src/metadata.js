@@ -1,6 +1,7 @@
 /** ICC profile, EXIF and XMP. */
 
 import { Inflate } from "pako";
+import { joined } from "./bytes.js";
 import { FileError } from "./errors.js";
 
 const MOST = 2 ** 24;
@@ -39,11 +40,5 @@ function unpack(tag, body) {
   };
   inflater.push(value, true);
   if (inflater.err || !inflater.ended || inflater.strm.avail_in) throw fault("does not inflate");
-  const found = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    found.set(part, at);
-    at += part.length;
-  }
-  return found;
+  return joined(...parts);
 }

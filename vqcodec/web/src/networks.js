@@ -168,6 +168,13 @@ function levelsAt({ header, base }, at) {
   return [step * base.planes[at], 2 * step * base.planes[size + at], 2 * step * base.planes[2 * size + at]];
 }
 
+/** Red, green and blue in levels at a position. */
+function colourAt(decoded, at) {
+  const [luma, orange, green] = levelsAt(decoded, at);
+  const rest = luma - green / 2;
+  return [rest + orange / 2, luma + green / 2, rest - orange / 2];
+}
+
 /** What the generator is told of the base in a box, (4, rows, columns). */
 function baseFeatures(decoded, box) {
   const { header, base } = decoded;
@@ -189,9 +196,7 @@ export function basePixels(decoded) {
   const { rows, columns } = decoded.header;
   const out = new Uint8ClampedArray(4 * rows * columns);
   for (let at = 0; at < rows * columns; at++) {
-    const [luma, orange, green] = levelsAt(decoded, at);
-    const rest = luma - green / 2;
-    out.set([rest + orange / 2, luma + green / 2, rest - orange / 2, 255], 4 * at);
+    out.set([...colourAt(decoded, at), 255], 4 * at);
   }
   return out;
 }
@@ -222,11 +227,7 @@ function fade(out, values, box, inside, decoded, still) {
   const width = STEP * (box.right - box.left);
   const size = width * STEP * (box.bottom - box.top);
   const across = STEP * (inside.right - inside.left);
-  const colours = Array.from({ length: rows * columns }, (_, at) => {
-    const [luma, orange, green] = levelsAt(decoded, at);
-    const rest = luma - green / 2;
-    return [rest + orange / 2, luma + green / 2, rest - orange / 2, 1 - still[at]];
-  });
+  const colours = Array.from({ length: rows * columns }, (_, at) => [...colourAt(decoded, at), 1 - still[at]]);
   const between = (place, count) => {
     const at = (place + 0.5) / STEP - 0.5;
     const below = Math.floor(at);

@@ -1,18 +1,10 @@
 /** Pictures as PNG, with colour profile and metadata. */
 
 import { deflate } from "pako";
+import { joined } from "./bytes.js";
 import { crc32 } from "./crc.js";
 
 const text = (value) => new TextEncoder().encode(value);
-const joined = (...parts) => {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
-};
 
 function chunk(tag, body) {
   const out = new Uint8Array(12 + body.length);
