@@ -1,7 +1,7 @@
 """The `.vqc` file format: header, chunks, and range-coded planes of numbers. It does not depend on the model."""
 
 from .container import Container, info, read, salvage, write
-from .entropy import FREQUENCY_BITS, FREQUENCY_SUM, SymbolDecoder, SymbolEncoder
+from .entropy import FREQUENCY_BITS, FREQUENCY_SUM, Frequencies, SymbolDecoder, SymbolEncoder
 from .errors import (
     BadMagic,
     BitstreamError,
@@ -32,6 +32,7 @@ __all__ = [
     "CorruptChunk",
     "CorruptHeader",
     "CorruptStream",
+    "Frequencies",
     "Header",
     "IndexMismatch",
     "LimitExceeded",

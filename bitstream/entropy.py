@@ -25,6 +25,26 @@ _WORD = np.dtype(">u4")
 _WINDOW = 1 << 64
 
 
+class Frequencies:
+    """Tables of frequencies, checked and converted once for any number of symbols.
+
+    Args:
+        tables: (N, K) integers of at least 1; each row sums to `FREQUENCY_SUM`.
+
+    Raises:
+        ValueError: the tables are not as described above.
+    """
+
+    def __init__(self, tables: np.ndarray):
+        self.weights = _weights(tables)
+
+    def rows(self, numbers: np.ndarray) -> "Frequencies":
+        """The tables of symbols (n,), given their numbers, 0 to N - 1."""
+        chosen = object.__new__(Frequencies)
+        chosen.weights = self.weights.take(numbers, 0)
+        return chosen
+
+
 class SymbolEncoder:
     """Range encoder for one stream.
 
@@ -36,12 +56,13 @@ class SymbolEncoder:
         self._coder = constriction.stream.queue.RangeEncoder()
         self._marks: list[tuple[int, int]] = []
 
-    def encode(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
+    def encode(self, symbols: np.ndarray, frequencies: np.ndarray | Frequencies) -> None:
         """Append symbols.
 
         Args:
             symbols: (n,) integers.
-            frequencies: integers (or float32 with integer values), (K,) for all symbols or (n, K).
+            frequencies: integers (or float32 with integer values), (K,) for all symbols or (n, K); or one of n
+                tables that were checked before for each.
 
         Raises:
             ValueError: a symbol is outside the alphabet, or the frequencies are not as described above.
@@ -49,15 +70,19 @@ class SymbolEncoder:
         symbols = np.ascontiguousarray(symbols, np.int32)
         if symbols.ndim != 1:
             raise ValueError(f"symbols of shape {symbols.shape}, not (n,)")
-        if np.ndim(frequencies) == 2 and len(frequencies) != len(symbols):
-            raise ValueError(f"{len(symbols)} symbols but {len(frequencies)} rows of frequencies")
-        if len(symbols) and not 0 <= symbols.min() <= symbols.max() < np.shape(frequencies)[-1]:
-            raise ValueError(f"symbols outside 0 to {np.shape(frequencies)[-1] - 1}")
-        if np.ndim(frequencies) == 1:
-            self._coder.encode(symbols, _categorical(_weights(frequencies), perfect=False))
-            return
-        for rows in _blocks(frequencies):
-            self._coder.encode(symbols[rows], _family, _weights(frequencies[rows]))
+        checked = isinstance(frequencies, Frequencies)
+        tables = frequencies.weights if isinstance(frequencies, Frequencies) else frequencies
+        if np.ndim(tables) == 2 and len(tables) != len(symbols):
+            raise ValueError(f"{len(symbols)} symbols but {len(tables)} rows of frequencies")
+        if len(symbols) and not 0 <= symbols.min() <= symbols.max() < np.shape(tables)[-1]:
+            raise ValueError(f"symbols outside 0 to {np.shape(tables)[-1] - 1}")
+        if checked:
+            self._coder.encode(symbols, _family, tables)
+        elif np.ndim(tables) == 1:
+            self._coder.encode(symbols, _categorical(_weights(tables), perfect=False))
+        else:
+            for rows in _blocks(tables):
+                self._coder.encode(symbols[rows], _family, _weights(tables[rows]))
 
     def bits(self) -> float:
         """Return the information encoded so far, in bits. The finished stream is at most one byte longer."""
@@ -103,11 +128,11 @@ class SymbolDecoder:
         words = np.frombuffer(bytes(data) + bytes(-len(data) % 4), _WORD)
         self._coder = constriction.stream.queue.RangeDecoder(words.astype(np.uint32))
 
-    def decode(self, frequencies: np.ndarray, n: int | None = None) -> np.ndarray:
+    def decode(self, frequencies: np.ndarray | Frequencies, n: int | None = None) -> np.ndarray:
         """Decode the next symbols.
 
         Args:
-            frequencies: as for the encoder, (K,) with `n`, or (n, K).
+            frequencies: as for the encoder, (K,) with `n`, or (n, K), or one of n checked tables for each.
             n: number of symbols, required (and allowed) only with frequencies (K,).
 
         Returns:
@@ -117,9 +142,11 @@ class SymbolDecoder:
             CorruptStream: the data cannot come from these frequencies.
             ValueError: the arguments are invalid.
         """
-        if (np.ndim(frequencies) == 1) != (n is not None):
+        if (np.ndim(frequencies) == 1) != (n is not None):  # type: ignore[arg-type]
             raise ValueError("n belongs to frequencies of shape (K,), and only to them")
         try:
+            if isinstance(frequencies, Frequencies):
+                return self._coder.decode(_family, frequencies.weights)
             if n is not None:
                 return self._coder.decode(_categorical(_weights(frequencies), perfect=False), n)
             symbols = np.empty(len(frequencies), np.int32)

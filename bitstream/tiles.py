@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .entropy import SymbolDecoder, SymbolEncoder
+from .entropy import Frequencies, SymbolDecoder, SymbolEncoder
 from .errors import CorruptStream, IndexMismatch
 
 
@@ -30,7 +30,7 @@ class TileWriter:
         self._encoder = SymbolEncoder()
         self._checks: list[int] = []
 
-    def encode(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
+    def encode(self, symbols: np.ndarray, frequencies: np.ndarray | Frequencies) -> None:
         """Append symbols to the current stage. See `SymbolEncoder.encode`."""
         self._encoder.encode(symbols, frequencies)
 
@@ -75,7 +75,7 @@ class TileReader:
         self._checks = checks
         self._stage = 0
 
-    def decode(self, frequencies: np.ndarray, n: int | None = None) -> np.ndarray:
+    def decode(self, frequencies: np.ndarray | Frequencies, n: int | None = None) -> np.ndarray:
         """Decode the next symbols of the current stage, (n,) int32. See `SymbolDecoder.decode`.
 
         Raises:

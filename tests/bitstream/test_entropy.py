@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitstream import FREQUENCY_SUM, CorruptStream, SymbolDecoder, SymbolEncoder
+from bitstream import FREQUENCY_SUM, CorruptStream, Frequencies, SymbolDecoder, SymbolEncoder
 from bitstream.entropy import BLOCK
 from tests.bitstream.order0 import random_tables
 from tests.bitstream.second_reader import RangeDecoder
@@ -169,6 +169,21 @@ def test_type_of_the_frequencies_does_not_matter(kind):
     expected = encode((symbols, UNEVEN))
     assert encode((symbols, UNEVEN.astype(kind))) == expected
     assert encode((symbols, np.tile(UNEVEN, (5, 1)).astype(kind))) == expected
+
+
+def test_tables_checked_once_give_the_same_bytes():
+    rng = np.random.default_rng(0)
+    tables, symbols, numbers = random_tables(rng, 5, 9), rng.integers(0, 9, 40), rng.integers(0, 5, 40)
+    checked = Frequencies(tables).rows(numbers)
+    data, _ = encode((symbols, checked))
+    assert data == encode((symbols, tables[numbers]))[0]
+    assert SymbolDecoder(data).decode(checked).tolist() == symbols.tolist()
+    with pytest.raises(ValueError, match="40 symbols but 3 rows"):
+        SymbolEncoder().encode(symbols, Frequencies(tables).rows(numbers[:3]))
+    with pytest.raises(ValueError, match="symbols outside 0 to 8"):
+        SymbolEncoder().encode(symbols + 1, checked)
+    with pytest.raises(ValueError, match="at least 1 and sum to"):
+        Frequencies(tables - 1)
 
 
 def test_nothing_encodes_to_nothing():

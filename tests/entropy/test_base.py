@@ -74,38 +74,37 @@ def reference(data: bytes, tables: np.ndarray, rows: int, columns: int) -> tuple
     step = int(decoder.decode(np.full(256, 256), 1)[0])
     values = np.zeros((3, rows, columns), int)
     errors = np.zeros((3, rows, columns), int)
-    for diagonal in range(rows + columns - 1):
-        places = [(y, diagonal - y) for y in range(rows) if 0 <= diagonal - y < columns]
-        for plane in range(3):
-            expected, contexts = [], []
-            for y, x in places:
-                if y == 0 and x == 0:
-                    west = north = corner = 0 if plane else (128 + step // 2) // step
-                elif y == 0:
-                    west = north = corner = values[plane, y, x - 1]
-                elif x == 0:
-                    west = north = corner = values[plane, y - 1, x]
-                else:
-                    west, north = values[plane, y, x - 1], values[plane, y - 1, x]
-                    corner = values[plane, y - 1, x - 1]
-                guess = west + north - corner
-                expected.append(min(max(guess, min(west, north)), max(west, north)))
-                activity = abs(west - corner) + abs(north - corner)
-                near = (abs(errors[plane, y, x - 1]) if x else 0) + (abs(errors[plane, y - 1, x]) if y else 0)
-                before = sum(abs(errors[earlier, y, x]) for earlier in range(plane))
-                context = sum(activity >= limit for limit in (1, 2, 3, 5, 8, 13, 21))
-                context = 5 * context + sum(near >= limit for limit in (1, 2, 4, 8))
-                contexts.append(4 * context + sum(before >= limit for limit in (1, 2, 4)))
-            symbols = decoder.decode(tables[plane][contexts].astype(np.int64))
-            escaped = np.flatnonzero(symbols == ESCAPE)
-            rest = iter(decoder.decode(np.full(512, 128), len(escaped)) if len(escaped) else ())
-            for (y, x), guess, symbol in zip(places, expected, symbols, strict=True):
-                left = int(symbol) - LARGEST
-                if symbol == ESCAPE:
-                    code = int(next(rest))
-                    left = (code // 2 + LARGEST + 1) * (-1 if code % 2 else 1)
-                errors[plane, y, x] = left
-                values[plane, y, x] = guess + left
+    for wave in range(rows + columns + 1):
+        places = [(p, y, wave - p - y) for p in range(3) for y in range(rows) if 0 <= wave - p - y < columns]
+        expected, rows_of_tables = [], []
+        for plane, y, x in places:
+            if y == 0 and x == 0:
+                west = north = corner = 0 if plane else (128 + step // 2) // step
+            elif y == 0:
+                west = north = corner = values[plane, y, x - 1]
+            elif x == 0:
+                west = north = corner = values[plane, y - 1, x]
+            else:
+                west, north = values[plane, y, x - 1], values[plane, y - 1, x]
+                corner = values[plane, y - 1, x - 1]
+            guess = west + north - corner
+            expected.append(min(max(guess, min(west, north)), max(west, north)))
+            activity = abs(west - corner) + abs(north - corner)
+            near = (abs(errors[plane, y, x - 1]) if x else 0) + (abs(errors[plane, y - 1, x]) if y else 0)
+            before = sum(abs(errors[earlier, y, x]) for earlier in range(plane))
+            context = sum(activity >= limit for limit in (1, 2, 3, 5, 8, 13, 21))
+            context = 5 * context + sum(near >= limit for limit in (1, 2, 4, 8))
+            rows_of_tables.append((plane, 4 * context + sum(before >= limit for limit in (1, 2, 4))))
+        symbols = decoder.decode(np.array([tables[row] for row in rows_of_tables], np.int64))
+        escaped = np.flatnonzero(symbols == ESCAPE)
+        rest = iter(decoder.decode(np.full(512, 128), len(escaped)) if len(escaped) else ())
+        for place, guess, symbol in zip(places, expected, symbols, strict=True):
+            left = int(symbol) - LARGEST
+            if symbol == ESCAPE:
+                code = int(next(rest))
+                left = (code // 2 + LARGEST + 1) * (-1 if code % 2 else 1)
+            errors[place] = left
+            values[place] = guess + left
     return values, step
 
 

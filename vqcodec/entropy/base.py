@@ -4,20 +4,22 @@ Each value is predicted from its neighbours to the left and above by the median 
 al., 2000). What is left over is coded with a fixed frequency table. Three things choose the table: the activity of the
 neighbours, how much was left over there, and, for chroma, what was left over at the same position in the planes before.
 
-The symbols of a tile come diagonal by diagonal, so that all positions of a diagonal, in all tiles, are computed at
-once.
+The symbols of a tile come in waves (see `vqcodec.entropy.waves`), so that all values of a wave, in all tiles, are
+computed at once.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from bitstream import FREQUENCY_SUM, IndexMismatch, TileReader, TileWriter
+from bitstream import FREQUENCY_SUM, Frequencies, IndexMismatch, TileReader, TileWriter
 from vqcodec.config import CHROMA
+from vqcodec.entropy.waves import PLANES, Waves, waves
 
-PLANES = 3
 LARGEST = 24
 """Leftovers up to this have symbols of their own; larger ones follow an escape symbol."""
 
@@ -25,10 +27,10 @@ ALPHABET = 2 * LARGEST + 2
 ESCAPE = ALPHABET - 1
 LARGEST_STEP = 255
 # Activity in steps from which on each further context holds.
-_ACTIVITIES = np.array([1, 2, 3, 5, 8, 13, 21])
+_ACTIVITIES = (1, 2, 3, 5, 8, 13, 21)
 # Leftovers of the neighbours, and of the planes before, in steps, from which on each further context holds.
-_ERRORS = np.array([1, 2, 4])
-_NEAR = np.array([1, 2, 4, 8])
+_ERRORS = (1, 2, 4)
+_NEAR = (1, 2, 4, 8)
 CONTEXTS = (len(_ACTIVITIES) + 1) * (len(_NEAR) + 1) * (len(_ERRORS) + 1)
 # Steps that tiles may have, besides the usual one of a quality.
 _LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
@@ -36,6 +38,17 @@ _LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 
 _FREE = 96
 _STEPS = np.full(256, FREQUENCY_SUM // 256)
 _ESCAPED = np.full(512, FREQUENCY_SUM // 512)
+
+
+def _reached(limits: Sequence[int], factor: int) -> np.ndarray:
+    """A table of a factor times how many of ascending limits a value has reached, by value up to the last of them."""
+    return factor * np.searchsorted(limits, np.arange(limits[-1] + 1), "right")
+
+
+# What each of the three adds to the number of a context; values beyond a table count as its last.
+_OF_ERRORS = _reached(_ERRORS, 1)
+_OF_NEAR = _reached(_NEAR, len(_ERRORS) + 1)
+_OF_ACTIVITY = _reached(_ACTIVITIES, (len(_ERRORS) + 1) * (len(_NEAR) + 1))
 
 
 class BaseCoder:
@@ -51,8 +64,9 @@ class BaseCoder:
     def __init__(self, tables: np.ndarray) -> None:
         if tables.shape != (PLANES, CONTEXTS, ALPHABET):
             raise ValueError(f"tables of the base have shape {tables.shape}")
-        self._tables = tables.astype(np.float32)
-        self._costs = 16 - np.log2(self._tables)
+        rows = tables.reshape(-1, ALPHABET)
+        self._tables = Frequencies(rows)
+        self._costs = 16 - np.log2(rows.astype(np.float32))
 
     def write(self, writers: Sequence[TileWriter], bases: Sequence[np.ndarray], steps: Sequence[int]) -> None:
         """Code the stage of the base of some tiles, and end it.
@@ -64,15 +78,20 @@ class BaseCoder:
         """
         for writer, base, step in zip(writers, bases, steps, strict=True):
             writer.encode(np.array([step]), _STEPS)
+            order = waves(*base.shape[1:])
             left, contexts = analysed(base, step)
             symbols = _symbols(left)
-            for row, column in diagonals(*base.shape[1:]):
-                for plane in range(PLANES):
-                    chosen = symbols[plane, row, column]
-                    writer.encode(chosen, self._tables[plane, contexts[plane, row, column]])
-                    rest = left[plane, row, column][chosen == ESCAPE]
-                    if len(rest):
-                        writer.encode(2 * (np.abs(rest) - LARGEST - 1) + (rest < 0), _ESCAPED)
+            start = 0
+            # Up to the end of a wave with escaped values, all symbols are coded at once.
+            for end in order.bounds[1:]:
+                escaped = symbols[start:end] == ESCAPE
+                if not escaped.any() and end < len(symbols):
+                    continue
+                writer.encode(symbols[start:end], self._tables.rows(contexts[start:end]))
+                rest = left[start:end][escaped]
+                if len(rest):
+                    writer.encode(2 * (np.abs(rest) - LARGEST - 1) + (rest < 0), _ESCAPED)
+                start = end
             writer.end_stage(check_plane(base, step))
 
     def read(
@@ -106,20 +125,24 @@ class BaseCoder:
         for reader, step in zip(readers, steps, strict=True):
             if step == 0:
                 raise IndexMismatch(f"tile {reader.tile}, stage 0: the step of the base is 0", reader.tile, 0)
-        # A row above and a column to the left let positions at the edge have neighbours.
-        values = np.zeros((len(readers), PLANES, rows + 1, columns + 1), np.int32)
+        order, size = waves(rows, columns), PLANES * rows * columns
+        values = np.zeros((len(readers), size + PLANES), np.int32)
         errors = np.zeros_like(values)
-        starts = [np.array([[_start(plane, step)] for step in steps]) for plane in range(PLANES)]
-        for row, column in diagonals(rows, columns):
-            for plane in range(PLANES):
-                sides = _neighbours(values[:, plane], row, column, starts[plane])
-                expected, context = _foreseen(sides, *_leftovers(errors, plane, row, column))
-                tables = self._tables[plane].take(context, 0)
-                pairs = zip(readers, tables, strict=True)
-                left = np.stack([_leftover(reader, table) for reader, table in pairs])
-                errors[:, plane, row + 1, column + 1] = np.abs(left)
-                values[:, plane, row + 1, column + 1] = expected + left
-        for reader, base, step in zip(readers, values[..., 1:, 1:], steps, strict=True):
+        values[:, size:] = [_starts(step) for step in steps]
+        for first, end in pairwise(order.bounds.tolist()):
+            wave = slice(first, end)
+            expected, activity = _expected(values.take(order.sides[:, wave], 1))
+            contexts = _contexts(order, wave, activity, errors)
+            left = np.stack(
+                [
+                    _leftover(reader, self._tables.rows(rows_of_tables))
+                    for reader, rows_of_tables in zip(readers, contexts, strict=True)
+                ]
+            )
+            errors[:, order.own[wave]] = np.abs(left)
+            values[:, order.own[wave]] = expected + left
+        bases = values[:, :size].reshape(-1, PLANES, rows, columns)
+        for reader, base, step in zip(readers, bases, steps, strict=True):
             if not np.array_equal(clipped(base, np.full(base.shape[1:], step)), base):
                 message = f"tile {reader.tile}, stage 0: the base has values that no picture has"
                 raise IndexMismatch(message, reader.tile, 0)
@@ -131,8 +154,9 @@ class BaseCoder:
         """Return what each value of a base (3, rows, columns) costs, in bits: float32 of the same shape."""
         left, contexts = analysed(base, step)
         symbols = _symbols(left)
-        costs = np.stack([self._costs[plane][contexts[plane], symbols[plane]] for plane in range(PLANES)])
-        return costs + np.where(symbols == ESCAPE, np.float32(9), np.float32(0))
+        costs = np.empty(base.size, np.float32)
+        costs[waves(*base.shape[1:]).own] = self._costs[contexts, symbols] + 9 * (symbols == ESCAPE)
+        return costs.reshape(base.shape)
 
 
 def choose_steps(
@@ -181,11 +205,9 @@ def quantized(means: np.ndarray, step: float) -> np.ndarray:
 def count(base: np.ndarray, step: int) -> np.ndarray:
     """How often each symbol comes in each context of a base (3, rows, columns): (PLANES, CONTEXTS, ALPHABET)."""
     left, contexts = analysed(base, step)
-    places = contexts.astype(np.int64) * ALPHABET + _symbols(left)
-    size = CONTEXTS * ALPHABET
-    return np.stack([np.bincount(plane.ravel(), minlength=size) for plane in places]).reshape(
-        PLANES, CONTEXTS, ALPHABET
-    )
+    places = contexts * ALPHABET + _symbols(left)
+    shape = PLANES, CONTEXTS, ALPHABET
+    return np.bincount(places, minlength=math.prod(shape)).reshape(shape)
 
 
 def clipped(base: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -209,90 +231,55 @@ def check_plane(base: np.ndarray, step: int) -> np.ndarray:
 
 
 def analysed(base: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """What prediction leaves of a base (3, rows, columns), and the context of each value, both of its shape."""
-    contexts = np.empty(base.shape, np.intp)
-    _, rows, columns = base.shape
-    row, column = (axis.ravel() for axis in np.indices((rows, columns)))
-    padded = np.zeros((PLANES, rows + 1, columns + 1), np.int32)
-    padded[:, 1:, 1:] = base
-    left = np.zeros_like(padded)
-    for plane in range(PLANES):
-        sides = _neighbours(padded[plane], row, column, _start(plane, step))
-        left[plane, 1:, 1:] = base[plane] - _expected(sides).reshape(rows, columns)
-    errors = np.abs(left)
-    for plane in range(PLANES):
-        sides = _neighbours(padded[plane], row, column, _start(plane, step))
-        _, context = _foreseen(sides, *_leftovers(errors, plane, row, column))
-        contexts[plane] = context.reshape(rows, columns)
-    return left[:, 1:, 1:], contexts
+    """What prediction leaves of the values of a base (3, rows, columns), and which row of the tables each has.
+
+    Returns:
+        (n,) integers each, in the order of `waves`.
+    """
+    order = waves(*base.shape[1:])
+    values = np.concatenate([base.ravel().astype(np.int32), _starts(step)])
+    expected, activity = _expected(values.take(order.sides))
+    left = values.take(order.own) - expected
+    errors = np.zeros_like(values)
+    errors[order.own] = np.abs(left)
+    return left, _contexts(order, slice(None), activity, errors)
 
 
-def diagonals(rows: int, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows and columns of the positions of each diagonal of a tile, from the top left on, each from top to bottom."""
-    found = []
-    for number in range(rows + columns - 1):
-        row = np.arange(max(0, number - columns + 1), min(rows, number + 1))
-        found.append((row, number - row))
-    return found
+def _starts(step: int) -> np.ndarray:
+    """What the first value of each plane of a tile is predicted as, (PLANES,) int32."""
+    return np.array([(128 + step // 2) // step, 0, 0], np.int32)
 
 
-def _start(plane: int, step: int) -> int:
-    """What the first value of a tile is predicted as."""
-    return 0 if plane else (128 + step // 2) // step
-
-
-def _neighbours(
-    padded: np.ndarray, row: np.ndarray, column: np.ndarray, start: int | np.ndarray
-) -> np.ndarray:
-    """Values to the left, above, and above to the left of positions: (3, ..., n).
+def _expected(sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values that are expected beside their neighbours, and the activity of these.
 
     Args:
-        padded: planes (..., rows + 1, columns + 1), below a row and right of a column of anything.
-        row, column: of the positions, (n,).
-        start: value of all three at the first position, (..., 1) of several planes.
+        sides: values to the left, above, and above to the left, (..., 3, n).
+
+    Returns:
+        (..., n) each.
     """
-    west, north = padded[..., row + 1, column], padded[..., row, column + 1]
-    corner = padded[..., row, column]
-    # At the edges, what is there stands for what is not.
-    top, side = row == 0, column == 0
-    west, north = np.where(side, north, west), np.where(top, west, north)
-    corner = np.where(top, west, np.where(side, north, corner))
-    found = np.stack([west, north, corner])
-    found[..., top & side] = start
-    return found
+    west, north, corner = sides[..., 0, :], sides[..., 1, :], sides[..., 2, :]
+    across, down = north - corner, west - corner
+    expected = np.clip(west + across, np.minimum(west, north), np.maximum(west, north))
+    return expected, np.abs(across) + np.abs(down)
 
 
-def _leftovers(errors: np.ndarray, plane: int, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Sums of what was left over to the left and above, and in the planes before at the same position: (2, ..., n).
+def _contexts(order: Waves, wave: slice, activity: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """The rows of the tables for the values of a wave.
 
     Args:
-        errors: magnitudes, (..., PLANES, rows + 1, columns + 1), below a row and right of a column of zeros.
-        plane: number of the plane.
-        row, column: of the positions, (n,).
+        order: of the tile.
+        wave: which of its values.
+        activity: of their neighbours, (..., n).
+        errors: magnitudes of what was left over, (..., values and starts).
     """
-    own = errors[..., plane, :, :]
-    near = own[..., row + 1, column] + own[..., row, column + 1]
-    return np.stack([near, errors[..., :plane, row + 1, column + 1].sum(-2)])
-
-
-def _expected(sides: np.ndarray) -> np.ndarray:
-    """The value that is expected at positions, given what `_neighbours` returned, (3, ..., n)."""
-    west, north, corner = sides
-    return np.clip(west + north - corner, np.minimum(west, north), np.maximum(west, north))
-
-
-def _foreseen(sides: np.ndarray, near: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The value that is expected at positions, and their context.
-
-    Args:
-        sides: what `_neighbours` returned, (3, ..., n).
-        near, before: what `_leftovers` returned, (..., n) each.
-    """
-    west, north, corner = sides
-    activity = np.abs(west - corner) + np.abs(north - corner)
-    context = np.searchsorted(_ACTIVITIES, activity, "right")
-    context = context * (len(_NEAR) + 1) + np.searchsorted(_NEAR, near, "right")
-    return _expected(sides), context * (len(_ERRORS) + 1) + np.searchsorted(_ERRORS, before, "right")
+    near = errors.take(order.near[:, wave], -1).sum(-2)
+    before = errors.take(order.before[:, wave], -1).sum(-2)
+    contexts = CONTEXTS * order.planes[wave] + _OF_ACTIVITY.take(activity, mode="clip")
+    contexts += _OF_NEAR.take(near, mode="clip")
+    contexts += _OF_ERRORS.take(before, mode="clip")
+    return contexts
 
 
 def _symbols(left: np.ndarray) -> np.ndarray:
@@ -300,8 +287,8 @@ def _symbols(left: np.ndarray) -> np.ndarray:
     return np.where(np.abs(left) > LARGEST, ESCAPE, left + LARGEST)
 
 
-def _leftover(reader: TileReader, tables: np.ndarray) -> np.ndarray:
-    """Decode what prediction left over at n positions, given their tables (n, ALPHABET)."""
+def _leftover(reader: TileReader, tables: Frequencies) -> np.ndarray:
+    """Decode what prediction left over of n values, given their tables."""
     left = reader.decode(tables) - LARGEST
     escaped = left == ESCAPE - LARGEST
     if escaped.any():

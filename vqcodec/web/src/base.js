@@ -28,15 +28,15 @@ export function readBase(decoder, tables, rows, columns, tile) {
   const size = rows * columns;
   const values = new Int32Array(PLANES * size);
   const errors = new Int32Array(PLANES * size);
-  const left = new Int32Array(Math.min(rows, columns));
-  const guesses = new Int32Array(left.length);
-  for (let diagonal = 0; diagonal < rows + columns - 1; diagonal++) {
-    const first = Math.max(0, diagonal - columns + 1);
-    const end = Math.min(rows, diagonal + 1);
+  const wave = { places: [], guesses: [], left: [] };
+  for (let number = 0; number < rows + columns - 1 + PLANES - 1; number++) {
+    wave.places.length = 0;
     for (let plane = 0; plane < PLANES; plane++) {
       const start = plane * size;
+      const first = Math.max(0, number - plane - columns + 1);
+      const end = Math.min(rows, number - plane + 1);
       for (let row = first; row < end; row++) {
-        const column = diagonal - row;
+        const column = number - plane - row;
         const at = start + row * columns + column;
         let west = column ? values[at - 1] : 0;
         let north = row ? values[at - columns] : 0;
@@ -45,25 +45,26 @@ export function readBase(decoder, tables, rows, columns, tile) {
         else if (!row) north = corner = west;
         else if (!column) west = corner = north;
         const low = Math.min(west, north);
-        guesses[row - first] = Math.max(low, Math.min(Math.max(west, north), west + north - corner));
+        const place = wave.places.length;
+        wave.guesses[place] = Math.max(low, Math.min(Math.max(west, north), west + north - corner));
         const near = (column ? errors[at - 1] : 0) + (row ? errors[at - columns] : 0);
         let before = 0;
         for (let other = 0; other < plane; other++) before += errors[at - (plane - other) * size];
         const activity = Math.abs(west - corner) + Math.abs(north - corner);
         const context = (reached(ACTIVITIES, activity) * 5 + reached(NEAR, near)) * 4 + reached(ERRORS, before);
-        left[row - first] = decoder.decode(tables, (plane * CONTEXTS + context) * ALPHABET, ALPHABET) - LARGEST;
-      }
-      for (let row = first; row < end; row++) {
-        const at = start + row * columns + (diagonal - row);
-        let rest = left[row - first];
-        if (rest === ESCAPE - LARGEST) {
-          const code = decoder.decode(ESCAPED, 0, 512);
-          rest = ((code >> 1) + LARGEST + 1) * (code & 1 ? -1 : 1);
-        }
-        errors[at] = Math.abs(rest);
-        values[at] = guesses[row - first] + rest;
+        wave.left[place] = decoder.decode(tables, (plane * CONTEXTS + context) * ALPHABET, ALPHABET) - LARGEST;
+        wave.places.push(at);
       }
     }
+    wave.places.forEach((at, place) => {
+      let rest = wave.left[place];
+      if (rest === ESCAPE - LARGEST) {
+        const code = decoder.decode(ESCAPED, 0, 512);
+        rest = ((code >> 1) + LARGEST + 1) * (code & 1 ? -1 : 1);
+      }
+      errors[at] = Math.abs(rest);
+      values[at] = wave.guesses[place] + rest;
+    });
   }
   const most = [toEven(255 / step), toEven(255 / (2 * step)), toEven(255 / (2 * step))];
   for (let at = 0; at < values.length; at++) {
