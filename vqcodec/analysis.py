@@ -58,7 +58,7 @@ class Analysis:
         """Bytes that planes at a setting take, by fixed frequencies of the indices."""
         planes = self._base(setting)
         found = self._transform.quantize(self._latents_over(planes), planes, setting.lmbda, beams=1)
-        return (self._transform.bits(found) + self._base_bits(found)) / 8
+        return (self._transform.bits(found) + self._packing.base_bits(found)) / 8
 
     def _base(self, setting: Setting) -> Planes:
         """Planes with a base and no layers."""
@@ -68,12 +68,6 @@ class Analysis:
             self._packing.base, self._means, setting.base_step, TILE, setting.base_budget
         )
         return Planes([], setting.rate, base, steps)
-
-    def _base_bits(self, planes: Planes) -> float:
-        if planes.base is None or planes.steps is None or self._packing.base is None:
-            return 0.0
-        # A piece is smaller than a tile.
-        return float(self._packing.base.bits(planes.base, int(planes.steps[0, 0])).sum())
 
     def _latents_over(self, planes: Planes) -> dict[int, np.ndarray]:
         if self._latents is not None:

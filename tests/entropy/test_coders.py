@@ -150,3 +150,14 @@ def test_the_context_model_saves_bits(quality):
     plain = TableCoder(file.tables, codec.config.layers, codec.packing.base)
     with_tables = sum(float(bits.sum()) for bits in plain.bits(planes))
     assert sum(float(bits.sum()) for bits in codec.packing.bits(planes)) < 0.97 * with_tables
+
+
+def test_rates_of_base_and_indices_are_those_of_the_file():
+    codec = default_codec()
+    plain = Image.open(DATA / "temple.jpg").convert("RGB").resize((1500, 200))
+    # One tile is flat, and has a finer base than the others.
+    plain.paste((200, 30, 60), (0, 0, 1100, 200))
+    planes = codec.encode(plain, 40)
+    assert len(np.unique(planes.steps)) > 1
+    bits = sum(float(bits.sum()) for bits in codec.packing.bits(planes)) + codec.packing.base_bits(planes)
+    assert bits / 8 == pytest.approx(len(codec.packing.pack(planes, plain.size)), abs=150)

@@ -15,10 +15,11 @@ from tests.support.planes import TOY
 from tests.training.test_trainer import DATA, RECIPE
 from vqcodec.codec import Codec
 from vqcodec.image.find import pictures_below
+from vqcodec.training.checkpoint import FIDELITY
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
 from vqcodec.training.release import release
-from vqcodec.training.trainer import FIDELITY, Trainer
+from vqcodec.training.trainer import Trainer
 from vqcodec.weights import load_model
 
 DISTORTION = replace(RECIPE, phases=(Phase("quantized", 6, crop=32, batch=4),))

@@ -218,6 +218,15 @@ def test_a_checkpoint_knows_its_recipe(crops, tmp_path):
         Trainer(replace(RECIPE, model=replace(SMALL, lmbdas=(1.0, 0.1))), crops, None, tmp_path)
 
 
+@pytest.mark.parametrize("kept", [0, 100, -100])
+def test_a_damaged_checkpoint_is_refused_by_name(crops, tmp_path, kept):
+    Trainer(replace(RECIPE, phases=RECIPE.phases[:1]), crops, None, tmp_path).run()
+    whole = (tmp_path / "checkpoint.pt").read_bytes()
+    (tmp_path / "checkpoint.pt").write_bytes(whole[:kept])
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: damaged, or not of a training run"):
+        Trainer(RECIPE, crops, None, tmp_path)
+
+
 def test_validation_measures_whole_photographs(crops, tmp_path):
     trainer = Trainer(RECIPE, crops, None, tmp_path)
     row = Validator([DATA / "temple.jpg"], size=192, rates=(0.0, 0.5)).measure(trainer.average)

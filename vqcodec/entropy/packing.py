@@ -106,14 +106,27 @@ class Packing:
 
     def bits(self, planes: Planes) -> list[np.ndarray]:
         """Return the rate of each index of planes in bits, float32 planes like `planes.layers`."""
-        height, width = (self._config.downsampling * side for side in planes.grid)
-        header = self._header(planes, (width, height))
         out = [np.empty(plane.shape, np.float32) for plane in planes.layers]
-        for number in range(header.tiles):
-            tile = Box.of_tile(header.tile(number))
+        for tile in self._tiles(planes):
             for layer, costs in enumerate(self.coder.bits(planes.part(tile))):
                 tile.scaled(planes.scale(layer)).of(out[layer])[:] = costs
         return out
+
+    def base_bits(self, planes: Planes) -> float:
+        """Return the rate of the base of planes in bits; 0 without one."""
+        if self.base is None or planes.base is None or planes.steps is None:
+            return 0.0
+        parts = [planes.part(tile) for tile in self._tiles(planes)]
+        return sum(
+            float(self.base.bits(part.base, int(part.steps[0, 0])).sum())
+            for part in parts
+            if part.base is not None and part.steps is not None
+        )
+
+    def _tiles(self, planes: Planes) -> list[Box]:
+        height, width = (self._config.downsampling * side for side in planes.grid)
+        header = self._header(planes, (width, height))
+        return [Box.of_tile(header.tile(number)) for number in range(header.tiles)]
 
     def check(self, header: Header) -> None:
         """Check that a file was made with this model.

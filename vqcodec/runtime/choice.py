@@ -59,13 +59,14 @@ def networks_of(
     """
     if runtime not in (None, *RUNTIMES):
         raise RequestError(f"runtime {runtime!r} is neither onnx nor torch")
-    why_not = _why_not_onnx(file, device, dtype)
+    graphs = graph_files(file)
+    why_not = _why_not_onnx(graphs, device, dtype)
     if runtime == "torch" or (runtime is None and why_not):
         return in_torch(file, device, dtype)
     if why_not:
         raise RequestError(f"ONNX Runtime cannot run this model: {why_not}")
     assert isinstance(file.config, ModelConfig)  # only this family has graphs
-    onnx = OnnxNetworks(graph_files(file), file.config)
+    onnx = OnnxNetworks(graphs, file.config)
     if runtime == "onnx" or not _is_there("torch"):
         return onnx
     if "torch" in sys.modules and native_bfloat16():
@@ -152,13 +153,15 @@ class BySize:
         return self.torch if np.prod(planes.grid) >= _LARGE else self._onnx
 
 
-def _why_not_onnx(file: ModelFile, device: str | torch.device, dtype: torch.dtype | None) -> str | None:
-    """Why ONNX Runtime cannot run a model; `None` if it can."""
+def _why_not_onnx(
+    graphs: dict[str, Path], device: str | torch.device, dtype: torch.dtype | None
+) -> str | None:
+    """Why ONNX Runtime cannot run a model with these graphs; `None` if it can."""
     if not _is_there("onnxruntime"):
         return "it is not installed"
     if str(device) != "cpu" or dtype is not None:
         return "it takes neither device nor dtype"
-    if not graph_files(file):
+    if not graphs:
         return "there are no graphs beside the model file (`vqcodec export-onnx` writes them)"
     return None
 

@@ -15,11 +15,12 @@ from vqcodec.config import ModelConfig
 from vqcodec.entropy.base import ALPHABET, CONTEXTS, PLANES, count, quantized
 from vqcodec.entropy.weights import split
 from vqcodec.model import VQGAN, TamingVQGAN
+from vqcodec.training import checkpoint
+from vqcodec.training.checkpoint import CHECKPOINT, FIDELITY
 from vqcodec.training.context import FloatContextModel, coded_indices, train_context
 from vqcodec.training.data import CropSampler
 from vqcodec.training.onnx.export import write_graphs
 from vqcodec.training.pool import Pool, index_pool
-from vqcodec.training.trainer import FIDELITY
 from vqcodec.weights import ModelFile, frequencies, load_model, save_model
 
 # Added to every count, so that a symbol that the sample happened to miss keeps a bounded cost.
@@ -41,8 +42,11 @@ def release(
         pool: number of crops that they learn from.
         steps: training steps of the context model.
         realism: share of the generator at the end where none is asked for, 0..1.
+
+    Raises:
+        ValueError: a file of the run is damaged; the message names it.
     """
-    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    state = checkpoint.read(run / CHECKPOINT)
     model = VQGAN(ModelConfig.from_fields(state["config"]["model"])).eval().requires_grad_(False)
     realistic = None
     if (run / FIDELITY).exists():
@@ -52,7 +56,7 @@ def release(
             for key, value in state["average"].items()
             if key.startswith(prefix)
         }
-        model.load_state_dict(torch.load(run / FIDELITY, weights_only=True))
+        model.load_state_dict(checkpoint.read(run / FIDELITY))
     else:
         model.load_state_dict(state["average"])
     order_codewords(model)

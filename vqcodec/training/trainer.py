@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import signal
 import time
 from pathlib import Path
@@ -17,8 +16,9 @@ from tqdm import tqdm
 
 from vqcodec.model import VQGAN
 from vqcodec.runtime.device import autocast, channels_last
-from vqcodec.training import distributed
+from vqcodec.training import checkpoint, distributed
 from vqcodec.training.balancer import TYPICAL, TYPICAL_DISTANCE, AdversarialBalancer, RateBalancer
+from vqcodec.training.checkpoint import CHECKPOINT, FIDELITY
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
@@ -33,8 +33,6 @@ from vqcodec.training.validation import Validator
 from vqcodec.weights import ModelFile, load_model
 
 LOG_EVERY = 50
-# The averaged weights from before the first adversarial phase.
-FIDELITY = "fidelity.pt"
 
 
 class Trainer:
@@ -59,7 +57,7 @@ class Trainer:
         recipe_changed: whether the checkpoint in `out` was written under another recipe.
 
     Raises:
-        ValueError: the checkpoint, or the model file, is not of the recipe's model.
+        ValueError: the checkpoint is damaged, or it or the model file is not of the recipe's model.
     """
 
     def __init__(
@@ -99,8 +97,8 @@ class Trainer:
         self.stopping = False
         self.recipe_changed = False
         out.mkdir(parents=True, exist_ok=True)
-        if (out / "checkpoint.pt").exists():
-            self.load_state_dict(torch.load(out / "checkpoint.pt", self.device, weights_only=True))
+        if (out / CHECKPOINT).exists():
+            self.load_state_dict(checkpoint.read(out / CHECKPOINT, self.device))
         elif start:
             self.adopt(load_model(start))
 
@@ -319,7 +317,7 @@ class Trainer:
         """Continue from what `state_dict` returned, and drop what was logged after it."""
         own = self.config.to_dict()
         if state["config"]["model"] != own["model"]:
-            raise ValueError(f"{self.out / 'checkpoint.pt'}: not the model of the recipe")
+            raise ValueError(f"{self.out / CHECKPOINT}: not the model of the recipe")
         self.recipe_changed = state["config"] != own
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -344,10 +342,8 @@ class Trainer:
     def keep_fidelity(self) -> None:
         """Keep the averaged weights as they are now, unless there are some kept."""
         if distributed.rank() == 0 and not (self.out / FIDELITY).exists():
-            torch.save(self.average.state_dict(), self.out / FIDELITY)
+            checkpoint.write(self.average.state_dict(), self.out / FIDELITY)
 
     def save(self) -> None:
-        """Write the checkpoint in one move: a stop at any moment leaves the old or the new one."""
-        temporary = self.out / "checkpoint.tmp"
-        torch.save(self.state_dict(), temporary)
-        os.replace(temporary, self.out / "checkpoint.pt")
+        """Write the checkpoint."""
+        checkpoint.write(self.state_dict(), self.out / CHECKPOINT)

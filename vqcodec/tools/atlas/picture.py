@@ -56,9 +56,5 @@ def dissect(codec: Codec, name: str, picture: Picture, quality: float) -> Dissec
         codec.transform.render(replace(planes, layers=planes.layers[:count]))[:height, :width]
         for count in range(first, len(planes.layers) + 1)
     ]
-    base_bits = 0.0
-    if codec.packing.base is not None and planes.base is not None and planes.steps is not None:
-        base_bits = float(codec.packing.base.bits(planes.base, int(planes.steps.max())).sum())
-    return Dissection(
-        name, quality, size, picture.pixels, planes, codec.packing.bits(planes), base_bits, partial
-    )
+    bits, base_bits = codec.packing.bits(planes), codec.packing.base_bits(planes)
+    return Dissection(name, quality, size, picture.pixels, planes, bits, base_bits, partial)
