@@ -1,7 +1,8 @@
 """Regenerate everything in `results/`: `python -m benchmarks.run KODAK`.
 
 Rate-distortion on the 24 Kodak pictures, the checks of `publish/checks.py`, and speed. A stopped run continues. With
-`--photo`, a photograph of 12 megapixels or more, `results/speed` too. Neural peers are measured where CompressAI is.
+`--large`, a folder of photographs of some megapixels, `results/large` too; with `--photo`, a photograph of 12
+megapixels or more, `results/speed`. Neural peers are measured where CompressAI is.
 """
 
 import csv
@@ -32,6 +33,10 @@ from vqcodec.runtime.threads import usable_cores
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 CODECS = ("vqcodec", "vqcodec-faithful", "jpeg", "webp", "avif", "jxl")
+# On large photographs, where metrics take their time: those that decide, and as many points as the table needs.
+LARGE_CODECS = ("vqcodec", "avif")
+LARGE_METRICS = ("psnr", "st-lpips-alex", "st-lpips-vgg")
+LARGE_QUALITIES = {"vqcodec": (20, 40, 55, 70, 85, 100), "avif": (12, 22, 34, 46, 58, 68)}
 OVERLAYS = ("av1", "vtm", "mbt2018-mean", "ms-illm")
 PICTURES = 8
 PICTURE_RATES = (0.05, 0.15, 0.4)
@@ -40,14 +45,21 @@ ON_SHEETS = ("vqcodec", "avif", "webp")
 
 @click.command()
 @click.argument("kodak", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--only", type=click.Choice(["avif", "rate", "speed"]), help="Only one part.")
+@click.option("--only", type=click.Choice(["avif", "rate", "large", "speed"]), help="Only one part.")
+@click.option(
+    "--large",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Measures rate-distortion on the photographs in this folder, too.",
+)
 @click.option(
     "--photo",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Measures speed on this photograph, too.",
 )
 @click.pass_context
-def main(context: click.Context, kodak: Path, only: str | None, photo: Path | None) -> None:
+def main(
+    context: click.Context, kodak: Path, only: str | None, large: Path | None, photo: Path | None
+) -> None:
     """Measure on the Kodak pictures in a folder, and write `benchmarks/results` and the tables made of it."""
     if only in ("avif", None):
         codec = f"{AvifLikePublished.__module__}:{AvifLikePublished.__name__}"
@@ -56,6 +68,11 @@ def main(context: click.Context, kodak: Path, only: str | None, photo: Path | No
         )
     if only in ("rate", None):
         measure_rates(kodak, RESULTS / "kodak")
+    if large and only in ("large", None):
+        pictures = find_originals([large])
+        evaluate(
+            pictures, LARGE_CODECS, LARGE_METRICS, RESULTS / "large", LARGE_QUALITIES, workers=usable_cores()
+        )
     if only in ("speed", None):
         measure_speed(RESULTS / "speed.csv")
         if photo:

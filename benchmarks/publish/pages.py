@@ -21,11 +21,13 @@ from vqcodec.weights import load_model
 HERE = Path(__file__).parents[1]
 RESULTS = HERE / "results"
 KODAK = RESULTS / "kodak"
+LARGE = RESULTS / "large"
 SPEED = RESULTS / "speed"
 MODELS = HERE.parent / "vqcodec" / "models"
 PAGES = (HERE.parent / "README.md", MODELS / "photo.md", HERE.parent / "docs" / "history.md")
 
 RATES = (0.05, 0.10, 0.15, 0.20, 0.30, 0.50)
+LARGE_RATES = (0.10, 0.20, 0.30, 0.50)
 CODECS = {
     "vqcodec": "vqcodec",
     "vqcodec-faithful": "vqcodec, realism 0",
@@ -38,11 +40,11 @@ COLUMNS = {"psnr": 2, "ms-ssim": 3, "ssimulacra2": 1, "st-lpips-alex": 3, "st-lp
 _BLOCK = re.compile(r"<!-- results: (\S+) -->\n.*?<!-- end of results -->", re.DOTALL)
 
 
-def rate_table(curves: Sequence[Curve]) -> str:
+def rate_table(curves: Sequence[Curve], rates: Sequence[float] = RATES) -> str:
     """A Markdown table of all curves at the same rates; a dash where a codec does not reach a rate."""
     measured = _measured(curves)
     rows = []
-    for rate in RATES:
+    for rate in rates:
         for curve in curves:
             cells = []
             for name in measured:
@@ -52,6 +54,15 @@ def rate_table(curves: Sequence[Curve]) -> str:
             if any(cell != "–" for cell in cells):
                 rows.append([f"{rate:.2f}", CODECS[curve.name], *cells])
     return _markdown(["bpp", "codec", *(METRICS[name].label for name in measured)], rows)
+
+
+def large_table(_: Sequence[Curve]) -> str:
+    """The same of large photographs."""
+    return rate_table(_curves(LARGE), LARGE_RATES)
+
+
+def _curves(folder: Path) -> list[Curve]:
+    return [read_curve(folder / f"{name}.json") for name in CODECS if (folder / f"{name}.json").exists()]
 
 
 def peer_table(curves: Sequence[Curve]) -> str:
@@ -181,6 +192,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 BLOCKS: dict[str, Callable[[Sequence[Curve]], str]] = {
     "kodak": rate_table,
     "kodak-peers": peer_table,
+    "large": large_table,
     "speed": speed_table,
     "context": context_table,
     "training": training_sentence,
@@ -196,7 +208,7 @@ def rewrite_pages() -> None:
 
 def rewritten(page: Path) -> str:
     """The text of a page with all its blocks made anew from the results."""
-    curves = [read_curve(KODAK / f"{name}.json") for name in CODECS if (KODAK / f"{name}.json").exists()]
+    curves = _curves(KODAK)
     text, count = _BLOCK.subn(lambda match: _block(match[1], curves), page.read_text(encoding="utf-8"))
     if not count:
         raise SystemExit(f"{page}: no block of results")
