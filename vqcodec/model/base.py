@@ -57,8 +57,24 @@ def quantized(pictures: Tensor, steps: Tensor) -> Base:
 
 
 def enlarged(picture: Tensor, factor: int) -> Tensor:
-    """A base picture (N, C, h, w) enlarged bilinearly, (N, C, factor h, factor w)."""
-    return F.interpolate(picture, scale_factor=factor, mode="bilinear", align_corners=False)
+    """A base picture (N, C, h, w) enlarged bilinearly, (N, C, factor h, factor w).
+
+    Slopes go on beyond the outer means to the edge of the picture, so that ramps are straight everywhere.
+    """
+    for axis in (2, 3):
+        picture = _continued(picture, axis)
+    return F.interpolate(picture, scale_factor=factor, mode="bilinear")[
+        :, :, factor:-factor, factor:-factor
+    ]
+
+
+def _continued(picture: Tensor, axis: int) -> Tensor:
+    """A picture with one more value at either end of an axis, on the line through the two next to it."""
+    first, last = picture.narrow(axis, 0, 1), picture.narrow(axis, -1, 1)
+    if picture.shape[axis] == 1:
+        return torch.cat([first, picture, last], axis)
+    second, before = picture.narrow(axis, 1, 1), picture.narrow(axis, -2, 1)
+    return torch.cat([2 * first - second, picture, 2 * last - before], axis)
 
 
 def to_ycc(picture: Tensor) -> Tensor:

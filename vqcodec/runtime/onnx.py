@@ -83,7 +83,7 @@ class OnnxNetworks:
                 assert planes.base is not None  # models of this family have a base
                 assert planes.steps is not None
                 plain = enlarged_part(picture_of(planes.base, planes.steps) - 127.5, inside, step)
-                moving = enlarged_part((~still).astype(np.float32)[..., None], inside, step)
+                moving = enlarged_part((~still).astype(np.float32)[..., None], inside, step).clip(0, 1)
                 picture = plain + moving * (picture - plain)
             yield step * inside.top, step * inside.left, picture
 

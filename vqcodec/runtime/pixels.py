@@ -71,7 +71,7 @@ def base_colours(base: np.ndarray, steps: np.ndarray) -> np.ndarray:
 def enlarged_part(small: np.ndarray, box: Box, factor: int) -> np.ndarray:
     """A box of a picture (h, w, C) float32, enlarged bilinearly as the whole picture is: (factor h, factor w, C).
 
-    It is what `vqcodec.model.base.enlarged` gives.
+    It is what `vqcodec.model.base.enlarged` gives: slopes go on beyond the outer values.
     """
     rows = _between(small, box.top, box.bottom, factor, 0)
     return _between(rows, box.left, box.right, factor, 1)
@@ -81,16 +81,20 @@ def _between(picture: np.ndarray, first: int, end: int, factor: int, axis: int) 
     """Values between `first` and `end` of an axis, `factor` for each."""
     shares = (np.arange(factor, dtype=np.float32) + 0.5) / factor - 0.5
     most = picture.shape[axis] - 1
-    # Values before the middle of a position lie between it and the one before.
+    # Values before the middle of a position lie between it and the one before. At the ends of the axis there is none,
+    # and the slope on the other side holds.
     early, late = shares < 0, shares >= 0
     here = np.arange(first, end)
-    sides = [picture.take((here + shift).clip(0, most), axis) for shift in (-1, 0, 1)]
-    before, own, after = (np.expand_dims(side, axis + 1) for side in sides)
+    own = picture.take(here, axis)
+    slopes = [
+        picture.take((start + 1).clip(0, most), axis) - picture.take(start, axis)
+        for start in ((here - 1).clip(0, max(most - 1, 0)), here.clip(0, max(most - 1, 0)))
+    ]
+    own, *slopes = (np.expand_dims(values, axis + 1) for values in (own, *slopes))
     shape = [1] * (picture.ndim + 1)
     shape[axis + 1] = -1
     parts = [
-        own + (own - before) * shares[early].reshape(shape),
-        own + (after - own) * shares[late].reshape(shape),
+        own + slope * shares[which].reshape(shape) for slope, which in zip(slopes, (early, late), strict=True)
     ]
     out = np.concatenate(parts, axis + 1)
     return out.reshape(*out.shape[:axis], factor * len(here), *out.shape[axis + 2 :])

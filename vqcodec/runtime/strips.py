@@ -123,7 +123,7 @@ class Strips:
                 inside = out[:, step * (left - first) : step * (right - first)].float().cpu().numpy()
                 box = Box(left, top // step, right, (top + len(out)) // step)
                 if moving is not None:
-                    inside = inside * enlarged_part(moving, box, step)
+                    inside = inside * enlarged_part(moving, box, step).clip(0, 1)
                 yield top, step * left, inside + enlarged_part(small, box, step)
                 top += len(out)
 

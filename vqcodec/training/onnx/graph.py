@@ -223,7 +223,9 @@ class _Graph:
 
     def enlarged(self, x: str, factor: int) -> str:
         """`vqcodec.model.base.enlarged`."""
-        return self.add(
+        for axis in (2, 3):
+            x = self._continued(x, axis)
+        large = self.add(
             "Resize",
             x,
             "",
@@ -231,3 +233,20 @@ class _Graph:
             mode="linear",
             coordinate_transformation_mode="half_pixel",
         )
+        starts, ends = self.whole(factor, factor), self.whole(-factor, -factor)
+        return self.add("Slice", large, starts, ends, self.whole(2, 3))
+
+    def _continued(self, x: str, axis: int) -> str:
+        """One more value at either end of an axis, on the line through the two next to it."""
+        one = self.whole(1)
+        last = self.add("Sub", self.add("Gather", self.add("Shape", x), self.whole(axis)), one)
+        places = {
+            "first": self.whole(0),
+            "second": self.add("Min", last, one),
+            "before": self.add("Max", self.add("Sub", last, one), self.whole(0)),
+            "last": last,
+        }
+        at = {name: self.add("Gather", x, place, axis=axis) for name, place in places.items()}
+        first = self.add("Sub", self.add("Mul", at["first"], self.floats(2)), at["second"])
+        end = self.add("Sub", self.add("Mul", at["last"], self.floats(2)), at["before"])
+        return self.add("Concat", first, x, end, axis=axis)

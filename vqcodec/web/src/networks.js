@@ -229,10 +229,10 @@ function fade(out, values, box, inside, decoded, still) {
   const across = STEP * (inside.right - inside.left);
   const colours = Array.from({ length: rows * columns }, (_, at) => [...colourAt(decoded, at), 1 - still[at]]);
   const between = (place, count) => {
+    // At the edges the slope goes on, and the share lies outside 0..1.
     const at = (place + 0.5) / STEP - 0.5;
-    const below = Math.floor(at);
-    const clamp = (value) => Math.max(0, Math.min(count - 1, value));
-    return [clamp(below), clamp(below + 1), at - below];
+    const below = Math.max(0, Math.min(count - 2, Math.floor(at)));
+    return [below, Math.min(count - 1, below + 1), at - below];
   };
   for (let row = 0; row < STEP * (inside.bottom - inside.top); row++) {
     const [above, below, down] = between(STEP * inside.top + row, rows);
@@ -247,7 +247,8 @@ function fade(out, values, box, inside, decoded, still) {
       const from = (STEP * (inside.top - box.top) + row) * width + STEP * (inside.left - box.left) + column;
       for (let channel = 0; channel < 3; channel++) {
         const drawn = 127.5 * (values[channel * size + from] + 1);
-        out[4 * (row * across + column) + channel] = mixed[channel] + mixed[3] * (drawn - mixed[channel]);
+        const share = Math.max(0, Math.min(1, mixed[3]));
+        out[4 * (row * across + column) + channel] = mixed[channel] + share * (drawn - mixed[channel]);
       }
     }
   }
