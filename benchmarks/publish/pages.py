@@ -161,7 +161,7 @@ def training_sentence(_: Sequence[Curve]) -> str:
     hours = sum(hours for _, _, hours in phases)
     last = sum(hours for name, _, hours in phases if name.startswith("adversarial"))
     return (
-        f"These weights saw {hours:.1f} hours of training on one CPU core, the last {last:.1f} of them adversarial; "
+        f"These weights saw {hours:.1f} hours of training on one or two CPU cores, the last {last:.1f} of them adversarial; "
         "training continues.\n"
     )
 
