@@ -155,9 +155,7 @@ def test_flat_colours_keep_their_levels(quality, most):
     assert worst_of_flat(quality) <= most
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the base is not continued beyond the edge, and these weights are young"
-)
+@pytest.mark.xfail(strict=True, reason="these weights saw too little training")
 @pytest.mark.parametrize("quality", [0, 50, 100])
 def test_smooth_ramps_stay_smooth(quality):
     row = np.linspace(20, 230, 256)

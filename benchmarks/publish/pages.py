@@ -158,12 +158,10 @@ def context_table(_: Sequence[Curve]) -> str:
 def training_sentence(_: Sequence[Curve]) -> str:
     """How long the released model was trained, from its training log."""
     phases = _phases()
-    hours = sum(hours for _, _, hours in phases)
-    last = sum(hours for name, _, hours in phases if name.startswith("adversarial"))
-    return (
-        f"These weights saw {hours:.1f} hours of training on one or two CPU cores, the last {last:.1f} of them adversarial; "
-        "training continues.\n"
-    )
+    total = sum(hours for _, _, hours in phases)
+    name, _, last = phases[-1]
+    share = f", the last {last:.1f} of them adversarial" if name.startswith("adversarial") else ""
+    return f"These weights saw {total:.1f} hours of training on one or two CPU cores{share}; training continues.\n"
 
 
 def phases_table(_: Sequence[Curve]) -> str:

@@ -63,9 +63,7 @@ def enlarged(picture: Tensor, factor: int) -> Tensor:
     """
     for axis in (2, 3):
         picture = _continued(picture, axis)
-    return F.interpolate(picture, scale_factor=factor, mode="bilinear")[
-        :, :, factor:-factor, factor:-factor
-    ]
+    return F.interpolate(picture, scale_factor=factor, mode="bilinear")[:, :, factor:-factor, factor:-factor]
 
 
 def _continued(picture: Tensor, axis: int) -> Tensor:
