@@ -39,7 +39,7 @@ def edges(picture: Tensor) -> Tensor:
 
 
 def recolour(
-    codec: Codec, image: Image.Image, example: Image.Image, steps: int = 50
+    codec: Codec, image: Image.Image, example: Image.Image, steps: int = 100
 ) -> tuple[dict[int, np.ndarray], Planes]:
     """Latents of the picture in the colours of the example, and the planes that hold its base."""
     wanted_edges = edges(pixels_of(image))

@@ -114,7 +114,7 @@ def test_a_colour_is_reached_and_survives_quantization(codec: Codec) -> None:
         return (picture.mean((0, 2, 3)) - wanted).square().sum()
 
     before = codec.encode(image, quality=100)
-    latents, start = optimise_latents(codec, image, colour, steps=40)
+    latents, start = optimise_latents(codec, image, colour, steps=120)
     after = codec.transform.quantize(latents, start, 0.01)
     distances = [
         float(np.linalg.norm(np.asarray(codec.decode(planes)).mean((0, 1)) / 127.5 - 1 - wanted.numpy()))
