@@ -50,7 +50,7 @@ def recolour(
         rendered = rendered[:, :, : image.height, : image.width]
         off_colour = (colours(rendered) - wanted_colours).square().sum()
         off_edge = (edges(rendered) - wanted_edges).abs().mean()
-        return off_colour + 0.2 * off_edge
+        return off_colour + 0.1 * off_edge
 
     return optimise_latents(codec, image, loss, steps)
 
