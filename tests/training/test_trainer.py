@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tests.support.planes import TOY
+from vqcodec.evaluation.metrics.stlpips import STLPIPS
 from vqcodec.image.find import pictures_below
 from vqcodec.training.balancer import RateBalancer
 from vqcodec.training.config import Phase, TrainConfig
@@ -22,6 +23,7 @@ from vqcodec.training.losses import LOSSES, Rendering, lattice_error
 from vqcodec.training.perceptual import distance, texture_distance
 from vqcodec.training.trainer import Trainer
 from vqcodec.training.validation import Validator
+from vqcodec.training.viewer import Viewer
 from vqcodec.weights import find_model, load_model
 
 DATA = Path(__file__).parent.parent / "data"
@@ -40,6 +42,7 @@ RECIPE = TrainConfig(
             losses={"l1": 1.0, "perceptual": 1.0, "coarse": 1.0},
             final_lr=1e-4,
         ),
+        Phase("held", 3, crop=64, batch=4, window=40, losses={"mse": 1.0, "stlpips": 1.0}, hold_scale=True),
         Phase("adversarial", 3, crop=32, batch=4, adversarial=0.5, discriminator_start=1),
         Phase("generator", 3, crop=32, batch=4, adversarial=0.5, train_encoder=False),
     ),
@@ -79,7 +82,8 @@ def test_a_resumed_run_equals_one_that_went_through(crops, tmp_path):
     for one, other in zip(through.learners, resumed.learners, strict=True):
         assert torch.equal(one.counts, other.counts)
         assert torch.equal(one.end_counts, other.end_counts)
-    assert torch.equal(through.rates.usual, resumed.rates.usual)
+    assert torch.equal(through.viewer.rates.usual, resumed.viewer.rates.usual)
+    assert torch.equal(through.scales.logs, resumed.scales.logs)
 
 
 def test_a_run_continues_from_the_released_model(crops, tmp_path):
@@ -123,7 +127,7 @@ def test_loss_falls(crops, tmp_path):
 
 def test_without_the_encoder_only_the_generator_learns(crops, tmp_path):
     trainer = Trainer(RECIPE, crops, None, tmp_path)
-    for _ in range(9):
+    for _ in range(12):
         trainer.train_step()
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     for _ in range(3):
@@ -132,6 +136,41 @@ def test_without_the_encoder_only_the_generator_learns(crops, tmp_path):
         name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])
     }
     assert {name.split(".")[0] for name in changed} == {"generator"}
+
+
+def test_a_phase_that_holds_the_scale_leaves_the_common_one(crops, tmp_path):
+    trainer = Trainer(RECIPE, crops, None, tmp_path)
+    for _ in range(6):
+        trainer.train_step()
+    rms = trainer.model.latent_rms.clone()
+    weights = trainer.model.encoder.stem.weight.detach().clone()
+    for _ in range(3):
+        trainer.train_step()
+    assert torch.equal(trainer.model.latent_rms, rms)
+    assert not torch.equal(trainer.model.encoder.stem.weight, weights)
+    assert all(entry["drift"] > 0 and entry["stlpips"] > 0 for entry in trainer.log.window[-3:])
+
+
+def test_the_perceptual_networks_see_a_window_of_the_crops(crops):
+    phase = Phase("held", 3, crop=96, batch=4, window=64, judged=0.5, losses={"stlpips": 1.0})
+    viewer = Viewer(torch.device("cpu"), torch.Generator())
+    pictures = crops.batch(np.random.default_rng(0), 4, 96)
+    decoded = (pictures + 0.2 * torch.randn(pictures.shape)).requires_grad_()
+    rendering = viewer(phase, decoded, pictures, torch.rand(4))
+    LOSSES["stlpips"](rendering).backward()
+    rows, columns = (decoded.grad[:2].abs().sum((0, 1, axis)).nonzero() for axis in (3, 2))
+    assert all(0 < place.max() - place.min() < 64 for place in (rows, columns))
+    assert (decoded.grad[2:] == 0).all()
+    assert torch.isfinite(decoded.grad).all()
+
+
+def test_stlpips_as_a_loss_is_the_metric(crops):
+    phase = Phase("held", 3, crop=64, batch=2, window=64, judged=1.0, losses={"stlpips": 1.0})
+    viewer = Viewer(torch.device("cpu"), torch.Generator())
+    pictures = crops.batch(np.random.default_rng(0), 2, 64)
+    decoded = pictures.flip(0)
+    found = viewer(phase, decoded, pictures, torch.rand(2)).distances
+    assert torch.allclose(found, STLPIPS("vgg")(decoded, pictures), rtol=0.02)
 
 
 def test_the_discriminator_learns_to_tell_pictures_from_an_untrained_generator(crops, tmp_path):
@@ -174,7 +213,7 @@ def test_the_log_of_a_resumed_run_has_every_step_once(crops, tmp_path, monkeypat
     trainer.run()
     (tmp_path / "checkpoint.pt").write_bytes(checkpoint)
     Trainer(RECIPE, crops, None, tmp_path).run()
-    assert logged_steps(tmp_path) == [3, 6, 9, 12]
+    assert logged_steps(tmp_path) == [3, 6, 9, 12, 15]
 
 
 @pytest.mark.parametrize("stop_at", [None, 4])
@@ -290,6 +329,10 @@ def misspelt(values):
     values["phases"][0]["stepz"] = 3
 
 
+def wide_window(values):
+    values["phases"][1]["window"] = 200
+
+
 def unknown_loss(values):
     values["phases"][1]["losses"] = {"charbonier": 1.0}
 
@@ -302,6 +345,7 @@ def unknown_loss(values):
         (lambda values: values.pop("model"), "missing field 'model'"),
         (lambda values: values["model"].pop("bands"), "model: missing field 'bands'"),
         (lambda values: values["phases"][2].pop("steps"), "phase 3: missing field 'steps'"),
+        (wide_window, "phase 2: a window of 200 pixels is larger than the crops of 64"),
         (lambda values: values.update(phases=["l1"]), 'phase 1: not an object of fields: "l1"'),
     ],
 )

@@ -76,9 +76,9 @@ class RateBalancer:
         """
         bins = rate_bin(rate)
         sums = torch.zeros_like(self.usual).index_add_(0, bins, errors)
-        counts = torch.bincount(bins, minlength=RATE_BINS).float()
+        counts = torch.zeros_like(self.usual).index_add_(0, bins, torch.ones_like(errors))
         distributed.sum_([sums, counts])
         means = sums / counts.clamp_min(1)
         there = (counts > 0) & means.isfinite()
-        self.usual = torch.where(there, self.usual.lerp(means, _NEWEST), self.usual)
+        self.usual.copy_(torch.where(there, self.usual.lerp(means, _NEWEST), self.usual))
         return (self._typical / self.usual.clamp_min(1e-7))[bins]

@@ -84,19 +84,19 @@ class CodebookLearner:
         for stage, codebook in enumerate(self.quantizer.codebooks):
             residual, index = quantized.residuals[stage], quantized.indices[:, stage]
             going = (index != 0).long()
-            count = torch.bincount(index, minlength=len(codebook)).float()
+            count = counted(index, len(codebook))
             total = torch.zeros_like(codebook).index_add_(0, index, residual)
-            ends = torch.bincount(2 * bins + going, weights=alive.float(), minlength=2 * RATE_BINS).float()
+            ends = counted(2 * bins + going, 2 * RATE_BINS, alive.float())
             distributed.sum_([count, total, ends])
             self.counts[stage].lerp_(count, 1 - self.decay)
             self.sums[stage].lerp_(total, 1 - self.decay)
             self.end_counts[stage].lerp_(ends.view(-1, 2), 1 - self.decay)
             self._restart(stage, residual, going, generator)
             codebook.copy_(self.sums[stage] / self.counts[stage].clamp_min(1e-6)[:, None])
-            codebook[0] = 0
+            codebook[0].zero_()
             counts = self.counts[stage].clamp_min(LEAST_COUNT)
             self.quantizer.codeword_bits[stage] = (counts[1:].sum() / counts).log2()
-            self.quantizer.codeword_bits[stage][0] = 0
+            self.quantizer.codeword_bits[stage][0].zero_()
             ends = self.end_counts[stage].clamp_min(LEAST_COUNT)
             self.quantizer.end_bits[stage] = (ends.sum(1, keepdim=True) / ends).log2()
             alive = going
@@ -131,6 +131,15 @@ class CodebookLearner:
         self.end_counts.copy_(state["end_counts"])
         self.initialised = state["initialised"]
         self.restarts = state["restarts"]
+
+
+def counted(index: Tensor, size: int, weights: Tensor | None = None) -> Tensor:
+    """How often, or with what weight, each number below `size` occurs: (size,) float32.
+
+    In contrast to `torch.bincount`, a GPU does not have to wait for its own result.
+    """
+    values = torch.ones(len(index), device=index.device) if weights is None else weights
+    return torch.zeros(size, device=index.device).index_add_(0, index, values)
 
 
 def pick(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 
 from vqcodec.config import ModelConfig
 from vqcodec.training.losses import LOOK_AT_FEATURES, LOSSES
+from vqcodec.training.perceptual import MARGIN
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,16 @@ class Phase:
         losses: weights of the losses of the decoded picture, by the names of `vqcodec.training.losses`.
         judged: share of the crops that the perceptual network and the discriminator see. On all of them the former
             costs as much as the codec.
+        window: edge in pixels of the squares of the crops that the perceptual networks see, each step elsewhere; 0 for
+            all but a margin.
         adversarial: weight of the adversarial loss, 0 for none, as a share of the gradient of all others at the
             decoded picture (VQGAN, equation 7).
         discriminator_lr: learning rate of the discriminator.
         discriminator_start: steps in which the discriminator alone learns, before the generator is told.
         commitment: weight of the commitment loss.
         train_encoder: whether encoder and codebooks learn; without, only the generator does.
+        hold_scale: keep the scale that the latents have at every part of the rate dial. Under perceptual losses, low
+            rates otherwise draw the common scale to themselves, and the upper end of the dial gets coarse.
     """
 
     name: str
@@ -48,21 +53,30 @@ class Phase:
     quantize: bool = True
     losses: dict[str, float] = field(default_factory=lambda: {"mse": 50.0})
     judged: float = 0.5
+    window: int = 0
     adversarial: float = 0.0
     discriminator_lr: float = 2e-4
     discriminator_start: int = 0
     commitment: float = 0.35
     train_encoder: bool = True
+    hold_scale: bool = False
 
     def __post_init__(self) -> None:
         if unknown := set(self.losses) - set(LOSSES):
             raise ValueError(f"unknown losses {sorted(unknown)}, known are {', '.join(LOSSES)}")
+        if not 0 <= self.window <= self.crop:
+            raise ValueError(f"a window of {self.window} pixels is larger than the crops of {self.crop}")
 
     def learning_rate(self, done: int) -> float:
         """Learning rate after `done` steps of the phase: a cosine from `lr` to `final_lr`, after the warm-up."""
         cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, done / self.steps))
         lr = self.final_lr + (self.lr - self.final_lr) * cosine
         return lr * min(1.0, (done + 1) / self.warmup) if self.warmup else lr
+
+    @property
+    def margin(self) -> int:
+        """Pixels by which what the perceptual networks see is smaller than the crops."""
+        return self.crop - self.window if self.window else MARGIN
 
     @property
     def looks_at_features(self) -> bool:

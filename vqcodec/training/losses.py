@@ -30,6 +30,7 @@ class Rendering:
         features: of the perceptual network on a share of `decoded`; empty if no loss of the phase looks at them.
         wanted: the same of `pictures`.
         seen_weights: of that share in the errors of features; `None` for 1.
+        distances: ST-LPIPS on VGG16 of that share, (n,); `None` if no loss of the phase takes it.
     """
 
     decoded: Tensor
@@ -38,6 +39,7 @@ class Rendering:
     features: Sequence[Tensor] = ()
     wanted: Sequence[Tensor] = ()
     seen_weights: Tensor | None = None
+    distances: Tensor | None = None
 
     @cached_property
     def error(self) -> Tensor:
@@ -88,12 +90,18 @@ def texture(rendering: Rendering) -> Tensor:
     return rendering.seen(texture_distance(rendering.features, rendering.wanted))
 
 
+def stlpips(rendering: Rendering) -> Tensor:
+    """ST-LPIPS on VGG16 (ECCV 2022), whose features are others than those of `perceptual`."""
+    assert rendering.distances is not None
+    return rendering.seen(rendering.distances)
+
+
 LOSSES: dict[str, Callable[[Rendering], Tensor]] = {
-    function.__name__: function for function in (l1, mse, coarse, lattice, perceptual, texture)
+    function.__name__: function for function in (l1, mse, coarse, lattice, perceptual, texture, stlpips)
 }
 """Every loss by the name that recipes use."""
 
-LOOK_AT_FEATURES = frozenset({"perceptual", "texture"})
+LOOK_AT_FEATURES = frozenset({"perceptual", "texture", "stlpips"})
 """Names of those that need the perceptual network."""
 
 

@@ -91,7 +91,7 @@ def _pad_inside(conv: nn.Conv2d) -> None:
         conv.static_padding = nn.Identity()
 
 
-# Pixels by which pictures are moved about before the perceptual network.
+# Pixels by which pictures are at least moved about before the perceptual network.
 MARGIN = 8
 
 
@@ -112,13 +112,13 @@ class PerceptualDistance(nn.Module):
         return distance(self.features(pictures), wanted)
 
 
-def shifted(pictures: Tensor, down: int, right: int) -> Tensor:
-    """A view of pictures (N, 3, H, W), `MARGIN` pixels smaller either way, that starts as much as that further in.
+def shifted(pictures: Tensor, down: int, right: int, margin: int = MARGIN) -> Tensor:
+    """A view of pictures (N, 3, H, W), `margin` pixels smaller either way, that starts as much as that further in.
 
     The strides of the perceptual network divide those of the codec. Where both always start at the same pixel, the
     generator finds out which pixels the network hardly looks at, and is careless there.
     """
-    height, width = (side - MARGIN for side in pictures.shape[2:])
+    height, width = (side - margin for side in pictures.shape[2:])
     return pictures[..., down : down + height, right : right + width]
 
 

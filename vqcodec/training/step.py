@@ -16,6 +16,7 @@ from vqcodec.runtime.device import autocast
 from vqcodec.training import distributed
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase
+from vqcodec.training.scales import LatentScales
 
 # Mean bend of the colours of plain pictures, in levels, by which they are told.
 _PLAIN = 1.5
@@ -31,6 +32,7 @@ class Passed:
         decoded: (N, 3, H, W) float32.
         rate: (N,), points of the rate dial that were drawn, 0..1.
         commitment: mean squared distance of the latents from the codewords chosen.
+        drift: of the scale of the latents from that which is held; 0 where none is.
         bits: estimated rate of the latents, in bits per pixel, without the base.
         indices: of each band, (n, S) int64; empty where nothing was quantized.
     """
@@ -38,6 +40,7 @@ class Passed:
     decoded: Tensor
     rate: Tensor
     commitment: Tensor
+    drift: Tensor
     bits: Tensor
     indices: list[Tensor] = field(default_factory=list)
 
@@ -48,12 +51,20 @@ class ForwardPass:
     Args:
         model: the network.
         learners: of its codebooks, by band.
+        scales: of its latents.
         generator: source of all draws.
     """
 
-    def __init__(self, model: VQGAN, learners: Sequence[CodebookLearner], generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        model: VQGAN,
+        learners: Sequence[CodebookLearner],
+        scales: LatentScales,
+        generator: torch.Generator,
+    ) -> None:
         self._model = model
         self._learners = learners
+        self._scales = scales
         self._generator = generator
 
     def __call__(self, phase: Phase, pictures: Tensor, first: bool) -> Passed:
@@ -63,8 +74,9 @@ class ForwardPass:
         start = torch.rand((), generator=self._generator)
         rate = ((start + torch.arange(count)) / count).remainder(1).to(device)
         base = self._model.base(pictures, self.base_steps(pictures, rate))
-        latents, finite = self._analyse(phase, pictures, base, rate, first)
-        passed = Passed(pictures, rate, torch.zeros((), device=device), torch.zeros((), device=device))
+        none = torch.zeros((), device=device)
+        passed = Passed(pictures, rate, none, none, none)
+        latents, finite = self._analyse(phase, passed, base, first)
         if phase.quantize:
             latents = self._quantize(phase, latents, rate, finite, passed)
         with autocast(device):
@@ -79,9 +91,10 @@ class ForwardPass:
         return torch.where(_is_plain(pictures), torch.ones_like(steps), steps)
 
     def _analyse(
-        self, phase: Phase, pictures: Tensor, base: Base, rate: Tensor, first: bool
+        self, phase: Phase, passed: Passed, base: Base, first: bool
     ) -> tuple[dict[int, Tensor], bool]:
         """Latents by downsampling, (N, D, h, w), of unit scale, and whether they are finite in all processes."""
+        pictures, rate = passed.decoded, passed.rate
         with torch.set_grad_enabled(phase.train_encoder), autocast(pictures.device):
             raw = self._model.raw_latents(pictures, base, rate)
         latents, finite = {}, True
@@ -90,12 +103,17 @@ class ForwardPass:
             if not phase.train_encoder:
                 latents[grid] = values / self._model.latent_rms[number]
                 continue
+            if phase.hold_scale:
+                passed.drift = passed.drift + self._scales.drift(number, values, rate)
+                latents[grid] = values / self._model.latent_rms[number]
+                continue
             # The batch's own scale carries a gradient, so growing all latents gains nothing.
             rms = values.square().mean().sqrt()
             common = rms.detach().clone()
             distributed.mean_([common])
             if torch.isfinite(common):
                 self._model.latent_rms[number].lerp_(common, 1.0 if first else _RMS_SHARE)
+                self._scales.follow(number, values, rate)
             else:
                 finite = False
             latents[grid] = values / rms

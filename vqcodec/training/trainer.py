@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import signal
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from tqdm import tqdm
 from vqcodec.model import VQGAN
 from vqcodec.runtime.device import autocast, channels_last
 from vqcodec.training import checkpoint, distributed
-from vqcodec.training.balancer import TYPICAL, TYPICAL_DISTANCE, AdversarialBalancer, RateBalancer
+from vqcodec.training.balancer import AdversarialBalancer
 from vqcodec.training.checkpoint import CHECKPOINT, FIDELITY
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
@@ -25,14 +24,17 @@ from vqcodec.training.data import CropSampler
 from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, train_discriminator
 from vqcodec.training.grow import grow
 from vqcodec.training.log import TrainingLog, append_row, drop_rows_after
-from vqcodec.training.losses import Rendering, picture_losses
+from vqcodec.training.losses import picture_losses
 from vqcodec.training.optim import optimisers_of
-from vqcodec.training.perceptual import MARGIN, PerceptualDistance, distance, shifted
+from vqcodec.training.scales import LatentScales
 from vqcodec.training.step import ForwardPass, Passed
 from vqcodec.training.validation import Validator
+from vqcodec.training.viewer import Viewer
 from vqcodec.weights import ModelFile, load_model
 
 LOG_EVERY = 50
+# Weight of the drift of the scale of the latents, where it is held.
+HOLD = 0.3
 
 
 class Trainer:
@@ -76,11 +78,12 @@ class Trainer:
         self.out = out
         self.model = channels_last(VQGAN(config.model), self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.perceptual = channels_last(PerceptualDistance(), self.device)
-        discriminator = FeatureDiscriminator(self.perceptual.features.channels)
+        self.generator = torch.Generator()
+        self.viewer = Viewer(self.device, self.generator)
+        discriminator = FeatureDiscriminator(self.viewer.perceptual.features.channels)
         self.discriminator = channels_last(discriminator, self.device)
         self.discriminator_optimiser = torch.optim.AdamW(
-            self.discriminator.parameters(), lr=0.0, betas=(0.5, 0.9), weight_decay=0.0, foreach=True
+            self.discriminator.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.0, foreach=True
         )
         self.learners = [CodebookLearner(quantizer) for quantizer in self.model.quantizers]
         self.parameters = [*self.model.encoder.parameters(), *self.model.generator.parameters()]
@@ -89,10 +92,8 @@ class Trainer:
         self.skipped = 0
         self.seconds = 0.0
         self.balancer = AdversarialBalancer()
-        self.rates = RateBalancer(TYPICAL, self.device)
-        self.seen_rates = RateBalancer(TYPICAL_DISTANCE, self.device)
-        self.generator = torch.Generator()
-        self.forward = ForwardPass(self.model, self.learners, self.generator)
+        self.scales = LatentScales(len(self.model.grids), self.device)
+        self.forward = ForwardPass(self.model, self.learners, self.scales, self.generator)
         self.log = TrainingLog(config.model.bands, self.device)
         self.stopping = False
         self.recipe_changed = False
@@ -166,10 +167,13 @@ class Trainer:
         """Compute the losses and the gradients of everything that learns; the discriminator takes its step."""
         passed = self.forward(phase, pictures, first=self.step == 0)
         self.log.count(passed.indices)
-        rendering = self.look_at(phase, pictures, passed)
+        rendering = self.viewer(phase, passed.decoded, pictures, passed.rate)
         of_picture, losses = picture_losses(rendering, phase.losses)
-        total = of_picture + phase.commitment * passed.commitment
+        of_latents = phase.commitment * passed.commitment + HOLD * passed.drift
+        total = of_picture + of_latents
         losses = {"total": total} | losses | {"commitment": passed.commitment, "bits": passed.bits}
+        if phase.hold_scale:
+            losses["drift"] = passed.drift
         if phase.adversarial:
             generated = [part.detach() for part in rendering.features]
             losses["discriminator"] = train_discriminator(
@@ -185,32 +189,18 @@ class Trainer:
         with autocast(self.device):
             judgement = self.discriminator(rendering.features)
         losses["adversarial"] = adversarial(judgement)
-        self.backward_balanced(phase, of_picture, losses["adversarial"], passed)
+        self.backward_balanced(phase, of_picture, of_latents, losses["adversarial"], passed)
         return losses
 
-    def look_at(self, phase: Phase, pictures: Tensor, passed: Passed) -> Rendering:
-        """What the losses of the picture see, with features of a share of the crops if any of them needs these."""
-        decoded = passed.decoded
-        errors = (decoded.detach() - pictures).square().flatten(1).mean(1)
-        weights = self.rates.weights(errors, passed.rate)
-        if not phase.looks_at_features:
-            return Rendering(decoded, pictures, weights)
-        judged = math.ceil(phase.judged * len(pictures))
-        shift = torch.randint(MARGIN, (2,), generator=self.generator).tolist()
-        with torch.no_grad():
-            wanted = self.perceptual.features(shifted(pictures[:judged], *shift))
-        features = self.perceptual.features(shifted(decoded[:judged], *shift))
-        seen = [feature.detach() for feature in features]
-        seen_weights = self.seen_rates.weights(distance(seen, wanted), passed.rate[:judged])
-        return Rendering(decoded, pictures, weights, features, wanted, seen_weights)
-
-    def backward_balanced(self, phase: Phase, others: Tensor, fooling: Tensor, passed: Passed) -> None:
-        """The gradients of all losses, the adversarial one scaled to a share of the others."""
+    def backward_balanced(
+        self, phase: Phase, others: Tensor, of_latents: Tensor, fooling: Tensor, passed: Passed
+    ) -> None:
+        """The gradients of all losses, the adversarial one scaled to a share of the others of the picture."""
         gradient = self.balancer.gradient(others, fooling, phase.adversarial, passed.decoded, self.step)
         roots, gradients = [passed.decoded], [gradient]
-        if passed.commitment.requires_grad:
-            roots.append(passed.commitment)
-            gradients.append(torch.tensor(phase.commitment, device=self.device))
+        if of_latents.requires_grad:
+            roots.append(of_latents)
+            gradients.append(torch.ones_like(of_latents))
         torch.autograd.backward(roots, gradients)
 
     @torch.no_grad()
@@ -303,8 +293,8 @@ class Trainer:
             "discriminator": self.discriminator.state_dict(),
             "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
-            "usual": self.rates.usual,
-            "usual_distance": self.seen_rates.usual,
+            "scales": self.scales.state_dict(),
+            **self.viewer.state_dict(),
             "step": self.step,
             "skipped": self.skipped,
             "seconds": self.seconds,
@@ -327,8 +317,8 @@ class Trainer:
         self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
         for learner, values in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(values)
-        self.rates.usual = state["usual"]
-        self.seen_rates.usual = state["usual_distance"]
+        self.scales.load_state_dict(state["scales"])
+        self.viewer.load_state_dict(state)
         self.step = state["step"]
         self.skipped = state["skipped"]
         self.seconds = state["seconds"]

@@ -115,6 +115,11 @@ class STLPIPS(nn.Module):
                 f"channel_weights_{number}", state[f"lin{number}.model.1.weight"], persistent=False
             )
 
+    @property
+    def channel_weights(self) -> list[Tensor]:
+        """Weights (1, C_i, 1, 1) of the squared differences of each stage."""
+        return [getattr(self, f"channel_weights_{number}") for number in range(len(self.stages))]
+
     def features(self, image: Tensor) -> list[Tensor]:
         """Compute the trunk activations of images, for reuse where one image is compared with many.
 
@@ -141,8 +146,7 @@ class STLPIPS(nn.Module):
     def distance(self, features_a: Sequence[Tensor], features_b: Sequence[Tensor]) -> Tensor:
         """Compute the distance (N,) between results of `features`. Batch sizes must match, or one be 1."""
         total = torch.zeros(())
-        for number, (a, b) in enumerate(zip(features_a, features_b, strict=True)):
-            weights = getattr(self, f"channel_weights_{number}")
+        for a, b, weights in zip(features_a, features_b, self.channel_weights, strict=True):
             difference = (_unit_vectors(a) - _unit_vectors(b)).square_()
             total = total + F.conv2d(difference, weights).mean(dim=(1, 2, 3))
         return total
