@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
-from vqcodec.entropy.base import choose_steps
+from vqcodec.entropy.base import choose_steps, quantized
 from vqcodec.entropy.packing import Packing
 from vqcodec.errors import LossWarning, TargetError
 from vqcodec.planes import Planes
 from vqcodec.rate import LOWEST, TOLERANCE, Setting, search, setting_at
 from vqcodec.runtime.pixels import block_means
-from vqcodec.runtime.transform import Transform
+from vqcodec.runtime.transform import PLAIN_STEP, Transform
 
 # Positions along the edges of a tile of a file, which has one step of the base.
 TILE = 64
 # Levels by which a plain square may differ from its base before it gets indices.
-_TOLERANCE = 2.0
+_TOLERANCE = 2.5
+# Mean bend of the colours of a row of squares, in levels, up to which it is worth looking whether the base shows it.
+_STRAIGHT = 2.0
 # Pieces of a picture that rates are estimated from, and their edges in pixels.
 _PIECES, _EDGE = 6, 256
 
@@ -65,9 +68,22 @@ class Analysis:
         if self._means is None or self._packing.base is None:
             return Planes([], setting.rate)
         base, steps = choose_steps(
-            self._packing.base, self._means, setting.base_step, TILE, setting.base_budget
+            self._packing.base, self._means, setting.base_step, TILE, setting.base_budget, self._smooth
         )
         return Planes([], setting.rate, base, steps)
+
+    @cached_property
+    def _smooth(self) -> np.ndarray:
+        """Positions (h, w) bool that a base in steps of one level shows as they are."""
+        assert self._means is not None  # only models with a base come here
+        base = quantized(self._means, PLAIN_STEP)
+        planes = Planes([], 0, base, np.full(base.shape[1:], PLAIN_STEP, np.uint8))
+        bends = (
+            np.abs(np.diff(self._means, 2, axis=2)).mean((0, 2))
+            if base.shape[2] > 2
+            else np.zeros(base.shape[1])
+        )
+        return self._transform.shown(self._pixels, planes, bends <= _STRAIGHT, _TOLERANCE)
 
     def _latents_over(self, planes: Planes) -> dict[int, np.ndarray]:
         if self._latents is not None:

@@ -191,6 +191,20 @@ def test_plain_pictures_get_the_finest_step_and_photographs_the_usual_one():
     assert set(steps[:, 16:].ravel()) == {1}
 
 
+def test_a_base_that_is_all_there_is_may_cost_more():
+    coder = default_codec().packing.base
+    steep = np.zeros((3, 16, 16), np.float32)
+    steep[:] = np.linspace(0, 230, 16)
+    nowhere, everywhere = np.zeros((16, 16), bool), np.ones((16, 16), bool)
+    _, usual = choose_steps(coder, steep, 20.0, 64, 0.6, nowhere)
+    _, fine = choose_steps(coder, steep, 20.0, 64, 0.6, everywhere)
+    assert (usual > 4).all()
+    assert (fine == 1).all()
+    # Even then not any price.
+    _, noise = choose_steps(coder, means_of("temple.jpg")[:, :16, :16], 20.0, 64, 0.6, everywhere)
+    assert (noise > 1).all()
+
+
 @pytest.mark.parametrize("step", [1, 4, 16])
 def test_colours_are_as_near_as_the_step(step):
     pixels = np.asarray(Image.open(DATA / "coffee.jpg").convert("RGB"))

@@ -36,6 +36,9 @@ CONTEXTS = (len(_ACTIVITIES) + 1) * (len(_NEAR) + 1) * (len(_ERRORS) + 1)
 _LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
 # Bits that the first values of a tile take, whatever its step.
 _FREE = 96
+# Share of the positions of a tile from which on its base is nearly all that there is to code, and how many times as
+# much it may then cost.
+_NEARLY_ALL, _ALONE = 0.9, 15
 _STEPS = np.full(256, FREQUENCY_SUM // 256)
 _ESCAPED = np.full(512, FREQUENCY_SUM // 512)
 
@@ -160,12 +163,17 @@ class BaseCoder:
 
 
 def choose_steps(
-    coder: BaseCoder, means: np.ndarray, usual: float, tile: int, budget: float
+    coder: BaseCoder,
+    means: np.ndarray,
+    usual: float,
+    tile: int,
+    budget: float,
+    smooth: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Quantize block means, each tile with the finest step that it can afford.
 
     Plain tiles cost next to nothing in any step, and take one of a level. So flat and smooth pictures keep their
-    colours at every quality.
+    colours at every quality. Where the base is nearly all that there is to code, it may cost `_ALONE` times as much.
 
     Args:
         coder: tells what a base costs.
@@ -173,6 +181,7 @@ def choose_steps(
         usual: step of luma that tiles have at least, in levels.
         tile: edge of a tile in positions.
         budget: bits per position that a tile may spend on a finer step than the usual one, beside `_FREE` bits.
+        smooth: (h, w) bool, positions that a fine base shows as they are.
 
     Returns:
         the base (3, h, w) int16, and the steps (h, w) uint8.
@@ -186,9 +195,11 @@ def choose_steps(
             place = slice(None), slice(top, top + tile), slice(left, left + tile)
             part = means[place]
             chosen, best = coarsest, quantized(part, coarsest)
+            alone = smooth is not None and smooth[place[1:]].mean() >= _NEARLY_ALL
+            affordable = (_ALONE if alone else 1) * budget * part[0].size + _FREE
             for step in finer:
                 candidate = quantized(part, step)
-                if coder.bits(candidate, step).sum() > budget * part[0].size + _FREE:
+                if coder.bits(candidate, step).sum() > affordable:
                     break
                 chosen, best = step, candidate
             base[place] = best

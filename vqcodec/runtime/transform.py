@@ -114,15 +114,7 @@ class Transform:
         """
         if planes.base is None or planes.steps is None or not (planes.steps == PLAIN_STEP).any():
             return planes
-        picture = picture_of(planes.base, planes.steps)
-        step, columns = self.config.downsampling, planes.grid[1]
-        near = np.zeros(planes.grid, bool)
-        for row in np.flatnonzero((planes.steps == PLAIN_STEP).any(1)).tolist():
-            part = pixels[step * row : step * (row + 1)]
-            part = np.pad(part, ((0, step - len(part)), (0, step * columns - part.shape[1]), (0, 0)), "edge")
-            flat = enlarged_part(picture, Box(0, row, columns, row + 1), step)
-            off = np.abs(part - flat).reshape(step, columns, step, 3).max((0, 2, 3))
-            near[row] = off <= tolerance
+        near = self.shown(pixels, planes, (planes.steps == PLAIN_STEP).any(1), tolerance)
         near &= planes.steps == PLAIN_STEP
         if not near.any():
             return planes
@@ -130,6 +122,28 @@ class Transform:
         for number, plane in enumerate(settled.layers):
             plane[settled.on_layer(number, near)] = 0
         return settled.trimmed()
+
+    def shown(self, pixels: np.ndarray, planes: Planes, rows: np.ndarray, tolerance: float) -> np.ndarray:
+        """Positions (h, w) bool that the base alone shows within a tolerance.
+
+        Args:
+            pixels: (H, W, 3) uint8.
+            planes: with a base of the picture.
+            rows: (h,) bool, those that are looked at. Nothing of the others counts as shown.
+            tolerance: largest difference of any channel, in levels.
+        """
+        assert planes.base is not None  # only models with a base come here
+        assert planes.steps is not None
+        picture = picture_of(planes.base, planes.steps)
+        step, columns = self.config.downsampling, planes.grid[1]
+        near = np.zeros(planes.grid, bool)
+        for row in np.flatnonzero(rows).tolist():
+            part = pixels[step * row : step * (row + 1)]
+            part = np.pad(part, ((0, step - len(part)), (0, step * columns - part.shape[1]), (0, 0)), "edge")
+            flat = enlarged_part(picture, Box(0, row, columns, row + 1), step)
+            off = np.abs(part - flat).reshape(step, columns, step, 3).max((0, 2, 3))
+            near[row] = off <= tolerance
+        return near
 
     def bits(self, planes: Planes) -> float:
         """Estimated rate of the layers of planes in bits, by the tables of the codebooks."""
