@@ -21,5 +21,5 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert state["step"] == 12
+    assert state["step"] == 15
     assert all(learner["initialised"] for learner in state["learners"])
