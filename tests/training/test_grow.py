@@ -18,7 +18,7 @@ def test_a_grown_network_computes_the_same() -> None:
     before = released.config
     more = {"encoder_blocks": (1, 0, 2), "generator_blocks": (2, 1, 1)}
     blocks = {name: tuple(map(sum, zip(getattr(before, name), more[name], strict=True))) for name in more}
-    after = replace(before, **blocks)
+    after = replace(before, lmbdas=(24.0, 0.05), **blocks)
     grown = VQGAN(after)
     grown.load_state_dict(grow(released.state_dict(), before, after))
     pictures = 2 * torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) - 1
@@ -34,7 +34,7 @@ def test_a_grown_network_computes_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"generator_blocks": (5, 3, 2)}, {"bands": TOY.bands}, {"lmbdas": (1.0, 0.1)}]
+    "change", [{"generator_blocks": (5, 3, 2)}, {"bands": TOY.bands}, {"encoder_widths": (64, 128, 512)}]
 )
 def test_only_blocks_are_added(change: dict) -> None:
     released = load_model().network()

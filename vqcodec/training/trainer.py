@@ -53,7 +53,8 @@ class Trainer:
         validator: measures the averaged weights on whole photographs.
         out: run folder; resumed if it holds a checkpoint.
         start: model file that a new run continues from, at the step that it was released at. What model files do
-            not hold (state of the optimisers, discriminator) starts anew. The recipe's model may have more blocks.
+            not hold (state of the optimisers, discriminator) starts anew. The recipe's model may have more blocks, and
+            another dial.
 
     Attributes:
         recipe_changed: whether the checkpoint in `out` was written under another recipe.
