@@ -42,7 +42,9 @@ class TrainingLog:
 
     def add(self, losses: Mapping[str, Tensor], **values: float) -> None:
         """Take in a step."""
-        self.window.append({name: value.item() for name, value in losses.items()} | values)
+        # All in one transfer, which a GPU waits for.
+        numbers = torch.stack([value.detach().float() for value in losses.values()]).tolist()
+        self.window.append(dict(zip(losses, numbers, strict=True)) | values)
 
     def row(self) -> dict[str, str]:
         """Means since the last row, which starts anew; by stage, codewords used and positions that go on."""
