@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from vqcodec.entropy.base import choose_steps, quantized
+from vqcodec.entropy.base import NEARLY_ALL, choose_steps, quantized
 from vqcodec.entropy.packing import Packing
 from vqcodec.errors import LossWarning, TargetError
 from vqcodec.planes import Planes
@@ -78,12 +78,12 @@ class Analysis:
         assert self._means is not None  # only models with a base come here
         base = quantized(self._means, PLAIN_STEP)
         planes = Planes([], 0, base, np.full(base.shape[1:], PLAIN_STEP, np.uint8))
-        bends = (
-            np.abs(np.diff(self._means, 2, axis=2)).mean((0, 2))
-            if base.shape[2] > 2
-            else np.zeros(base.shape[1])
-        )
-        return self._transform.shown(self._pixels, planes, bends <= _STRAIGHT, _TOLERANCE)
+        bends = np.abs(np.diff(self._means, 2, axis=2)).sum((0, 2)) / (3 * max(1, base.shape[2] - 2))
+        rows = bends <= _STRAIGHT
+        for top in range(0, len(rows), TILE):
+            # A tile with more rows that bend is not nearly all smooth, whatever the others are.
+            rows[top : top + TILE] &= rows[top : top + TILE].mean() >= NEARLY_ALL
+        return self._transform.shown(self._pixels, planes, rows, _TOLERANCE)
 
     def _latents_over(self, planes: Planes) -> dict[int, np.ndarray]:
         if self._latents is not None:

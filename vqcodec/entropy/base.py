@@ -38,7 +38,7 @@ _LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 
 _FREE = 96
 # Share of the positions of a tile from which on its base is nearly all that there is to code, and how many times as
 # much it may then cost.
-_NEARLY_ALL, _ALONE = 0.98, 15
+NEARLY_ALL, _ALONE = 0.98, 15
 _STEPS = np.full(256, FREQUENCY_SUM // 256)
 _ESCAPED = np.full(512, FREQUENCY_SUM // 512)
 
@@ -195,7 +195,7 @@ def choose_steps(
             place = slice(None), slice(top, top + tile), slice(left, left + tile)
             part = means[place]
             chosen, best = coarsest, quantized(part, coarsest)
-            alone = smooth is not None and smooth[place[1:]].mean() >= _NEARLY_ALL
+            alone = smooth is not None and smooth[place[1:]].mean() >= NEARLY_ALL
             affordable = (_ALONE if alone else 1) * budget * part[0].size + _FREE
             for step in finer:
                 candidate = quantized(part, step)

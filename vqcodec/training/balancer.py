@@ -74,11 +74,26 @@ class RateBalancer:
             errors: (N,).
             rate: (N,), points of the dial, 0..1.
         """
-        bins = rate_bin(rate)
-        sums = torch.zeros_like(self.usual).index_add_(0, bins, errors)
-        counts = torch.zeros_like(self.usual).index_add_(0, bins, torch.ones_like(errors))
-        distributed.sum_([sums, counts])
-        means = sums / counts.clamp_min(1)
-        there = (counts > 0) & means.isfinite()
+        means, there = means_by_part(errors, rate)
+        there &= means.isfinite()
         self.usual.copy_(torch.where(there, self.usual.lerp(means, _NEWEST), self.usual))
-        return (self._typical / self.usual.clamp_min(1e-7))[bins]
+        return (self._typical / self.usual.clamp_min(1e-7))[rate_bin(rate)]
+
+
+def means_by_part(values: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of values by part of the rate dial, over all processes, and the parts that have any, (RATE_BINS,) each.
+
+    A gradient passes through to the values of this process.
+
+    Args:
+        values: (N,).
+        rate: (N,), points of the dial, 0..1.
+    """
+    bins = rate_bin(rate)
+    sums = values.new_zeros(RATE_BINS).index_add(0, bins, values)
+    counts = values.new_zeros(RATE_BINS).index_add_(0, bins, torch.ones_like(values))
+    if distributed.size() > 1:
+        together = sums.detach().clone()
+        distributed.sum_([together, counts])
+        sums = sums + (together - sums.detach())
+    return sums / counts.clamp_min(1), counts > 0

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.config import Band
+from vqcodec.training.codebook import counted
 
 USAGE_ALARM = 0.5
 # The discriminator's hinge loss is 2 where it tells nothing apart, and 0 where nothing can fool it any more.
@@ -38,7 +39,7 @@ class TrainingLog:
         """Count the codewords that were chosen, (n, s) int64 of each band."""
         for assignments, chosen in zip(self.assignments, indices, strict=False):
             for stage, index in enumerate(chosen.unbind(1)):
-                assignments[stage] += torch.bincount(index, minlength=assignments.shape[1])
+                assignments[stage] += counted(index, assignments.shape[1])
 
     def add(self, losses: Mapping[str, Tensor], **values: float) -> None:
         """Take in a step."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from vqcodec.config import RATE_BINS
-from vqcodec.model.quantizer import rate_bin
-from vqcodec.training import distributed
+from vqcodec.training.balancer import means_by_part
 
 # Share of a batch in the running scales, and batches after which scales that are held stay what they are.
 _NEWEST = 0.02
@@ -44,15 +41,16 @@ class LatentScales:
             latents: (N, D, h, w), with a gradient.
             rate: (N,), points of the dial, 0..1.
         """
-        self.follow(grid, latents, rate, _SETTLED)
-        logs, counts = _logs(latents, rate)
-        return ((logs - self.logs[grid]).square() * (counts > 0)).mean()
+        logs, there = _logs(latents, rate)
+        self._follow(grid, logs.detach(), there & (self.seen[grid] < _SETTLED))
+        return ((logs - self.logs[grid]).square() * there).mean()
 
     @torch.no_grad()
-    def follow(self, grid: int, latents: Tensor, rate: Tensor, most: float = math.inf) -> None:
-        """Take a batch in, but for parts of the dial that have seen `most` batches. Arguments as of `drift`."""
-        logs, counts = _logs(latents, rate)
-        there = (counts > 0) & (self.seen[grid] < most)
+    def follow(self, grid: int, latents: Tensor, rate: Tensor) -> None:
+        """Take a batch in. Arguments as of `drift`."""
+        self._follow(grid, *_logs(latents, rate))
+
+    def _follow(self, grid: int, logs: Tensor, there: Tensor) -> None:
         share = (1 / (self.seen[grid] + 1)).clamp_min(_NEWEST)
         self.logs[grid] = torch.where(there, torch.lerp(self.logs[grid], logs, share), self.logs[grid])
         self.seen[grid] += there
@@ -68,13 +66,6 @@ class LatentScales:
 
 
 def _logs(latents: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
-    """Logarithms of the mean squares by part of the dial, and how many crops there are, (RATE_BINS,) each."""
-    squares = latents.square().mean((1, 2, 3))
-    bins = rate_bin(rate)
-    sums = squares.new_zeros(RATE_BINS).index_add(0, bins, squares)
-    counts = squares.new_zeros(RATE_BINS).index_add_(0, bins, torch.ones_like(squares))
-    if distributed.size() > 1:
-        others = sums.detach().clone()
-        distributed.sum_([others, counts])
-        sums = sums + (others - sums.detach())
-    return (sums / counts.clamp_min(1)).clamp_min(_LEAST).log(), counts
+    """Logarithms of the mean squares by part of the dial, and the parts that have any, (RATE_BINS,) each."""
+    means, there = means_by_part(latents.square().mean((1, 2, 3)), rate)
+    return means.clamp_min(_LEAST).log(), there

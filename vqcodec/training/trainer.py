@@ -27,7 +27,7 @@ from vqcodec.training.log import TrainingLog, append_row, drop_rows_after
 from vqcodec.training.losses import picture_losses
 from vqcodec.training.optim import optimisers_of
 from vqcodec.training.scales import LatentScales
-from vqcodec.training.step import ForwardPass, Passed
+from vqcodec.training.step import ForwardPass
 from vqcodec.training.validation import Validator
 from vqcodec.training.viewer import Viewer
 from vqcodec.weights import ModelFile, load_model
@@ -190,15 +190,15 @@ class Trainer:
         with autocast(self.device):
             judgement = self.discriminator(rendering.features)
         losses["adversarial"] = adversarial(judgement)
-        self.backward_balanced(phase, of_picture, of_latents, losses["adversarial"], passed)
+        self.backward_balanced(phase, of_picture, of_latents, losses["adversarial"], passed.decoded)
         return losses
 
     def backward_balanced(
-        self, phase: Phase, others: Tensor, of_latents: Tensor, fooling: Tensor, passed: Passed
+        self, phase: Phase, others: Tensor, of_latents: Tensor, fooling: Tensor, decoded: Tensor
     ) -> None:
         """The gradients of all losses, the adversarial one scaled to a share of the others of the picture."""
-        gradient = self.balancer.gradient(others, fooling, phase.adversarial, passed.decoded, self.step)
-        roots, gradients = [passed.decoded], [gradient]
+        gradient = self.balancer.gradient(others, fooling, phase.adversarial, decoded, self.step)
+        roots, gradients = [decoded], [gradient]
         if of_latents.requires_grad:
             roots.append(of_latents)
             gradients.append(torch.ones_like(of_latents))
