@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,16 +94,20 @@ class CropSampler:
         # By photograph, each at its scales, largest first: (h, w, 3) uint8.
         self._scales: list[list[Tensor]] = []
         weights = []
-        for path in tqdm(paths, desc="loading photographs", unit="image", disable=None):
-            image = load_rgb(path, max_side)
-            if min(image.size) < SMALLEST_SIDE:
-                continue
-            factors = [
-                factor for factor in reductions(*image.size) if min(image.size) / factor >= SMALLEST_SIDE
-            ]
-            self._scales.append([_reduced(image, factor).to(device) for factor in factors or [1.0]])
-            # Large photographs hold more distinct crops, but must not drown the many small ones.
-            weights.append((image.width * image.height) ** 0.75)
+        with ThreadPoolExecutor() as threads:
+            loaded = threads.map(partial(_load_scales, max_side=max_side), paths)
+            try:
+                for scales, pixels in tqdm(
+                    loaded, desc="loading photographs", total=len(paths), unit="image", disable=None
+                ):
+                    if not scales:
+                        continue
+                    self._scales.append([scale.to(device) for scale in scales])
+                    # Large photographs hold more distinct crops, but must not drown the many small ones.
+                    weights.append(pixels**0.75)
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
         if not self._scales:
             raise ValueError(
                 f"no usable photographs: all sides are shorter than {SMALLEST_SIDE} pixels or no files were found"
@@ -143,6 +149,15 @@ def without_colour(crop: Tensor) -> Tensor:
     """A crop (h, w, 3) uint8 in shades of grey."""
     luma = (crop * crop.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)).sum(2, keepdim=True)
     return luma.round().to(torch.uint8).expand_as(crop)
+
+
+def _load_scales(path: Path, max_side: int) -> tuple[list[Tensor], int]:
+    """A photograph at all its scales, largest first, none if it is too small, and its pixels."""
+    image = load_rgb(path, max_side)
+    if min(image.size) < SMALLEST_SIDE:
+        return [], 0
+    factors = [factor for factor in reductions(*image.size) if min(image.size) / factor >= SMALLEST_SIDE]
+    return [_reduced(image, factor) for factor in factors or [1.0]], image.width * image.height
 
 
 def _reduced(image: Image.Image, factor: float) -> Tensor:
