@@ -61,7 +61,7 @@ class Avif(PillowCodec):
     name = "avif"
     format = "AVIF"
     options: ClassVar[dict[str, Any]] = {"speed": 4}
-    qualities = (0, 5, 10, 16, 23, 30, 36)
+    qualities = (0, 5, 10, 16, 23, 30, 36, 46, 56)
 
     def __init__(self) -> None:
         if not features.check_module("avif"):
