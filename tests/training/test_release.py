@@ -115,3 +115,14 @@ def test_after_an_adversarial_phase_both_generators_are_released(crops: CropSamp
     for name in generator:
         name = f"generator.{name}"
         assert np.allclose(file.weights[name], onward.weights[name], atol=1e-3), name
+
+    # Under perceptual losses, it is the second, which has learned them before.
+    fourth = replace(third, losses={"mse": 1.0, "perceptual": 1.0})
+    (tmp_path / "fourth").mkdir()
+    seen = load_model(
+        train_and_release(
+            replace(recipe, phases=(*recipe.phases, fourth)), crops, tmp_path / "fourth", start=path
+        )
+    )
+    for name in generator:
+        assert np.allclose(file.realistic[name], seen.weights[f"generator.{name}"], atol=1e-3), name

@@ -16,6 +16,7 @@ from torch import nn
 from tests.support.planes import TOY
 from vqcodec.evaluation.metrics.stlpips import STLPIPS
 from vqcodec.image.find import pictures_below
+from vqcodec.training import checkpoint
 from vqcodec.training.balancer import RateBalancer
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
@@ -151,12 +152,35 @@ def test_a_phase_that_holds_the_scale_leaves_the_common_one(crops, tmp_path):
     assert all(entry["drift"] > 0 and entry["stlpips"] > 0 for entry in trainer.log.window[-3:])
 
 
+def test_a_phase_aside_leaves_its_generator_and_goes_back(crops, tmp_path):
+    aside = Phase("aside", 3, crop=32, batch=4, train_encoder=False, aside=True)
+    recipe = replace(RECIPE, phases=(*RECIPE.phases[:2], aside, RECIPE.phases[4]))
+    trainer = Trainer(recipe, crops, None, tmp_path)
+    for _ in range(6):
+        trainer.train_step()
+    before = {name: value.clone() for name, value in trainer.average.state_dict().items()}
+    for _ in range(2):
+        trainer.train_step()
+    # A stop in between does not lose where the phase started.
+    trainer.save()
+    trainer = Trainer(recipe, crops, None, tmp_path)
+    trainer.train_step()
+    kept = checkpoint.read(tmp_path / checkpoint.FIDELITY)
+    after = trainer.average.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+    assert not torch.equal(after["generator.head.weight"], kept["generator.head.weight"])
+    # The adversarial phase behind keeps it.
+    trainer.train_step()
+    after = checkpoint.read(tmp_path / checkpoint.FIDELITY)
+    assert all(torch.equal(value, after[name]) for name, value in kept.items())
+
+
 def test_the_perceptual_networks_see_a_window_of_the_crops(crops):
     phase = Phase("held", 3, crop=96, batch=4, window=64, judged=0.5, losses={"stlpips": 1.0})
     viewer = Viewer(torch.device("cpu"), torch.Generator())
     pictures = crops.batch(np.random.default_rng(0), 4, 96)
     decoded = (pictures + 0.2 * torch.randn(pictures.shape)).requires_grad_()
-    rendering = viewer(phase, decoded, pictures, torch.rand(4))
+    rendering = viewer(phase, decoded, pictures, torch.rand(4) / 2)
     LOSSES["stlpips"](rendering).backward()
     rows, columns = (decoded.grad[:2].abs().sum((0, 1, axis)).nonzero() for axis in (3, 2))
     assert all(0 < place.max() - place.min() < 64 for place in (rows, columns))
@@ -169,8 +193,14 @@ def test_stlpips_as_a_loss_is_the_metric(crops):
     viewer = Viewer(torch.device("cpu"), torch.Generator())
     pictures = crops.batch(np.random.default_rng(0), 2, 64)
     decoded = pictures.flip(0)
-    found = viewer(phase, decoded, pictures, torch.rand(2)).distances
-    assert torch.allclose(found, STLPIPS("vgg")(decoded, pictures), rtol=0.02)
+    # In full in the middle of its part of the dial, twice at its low end, and not at all at high rates.
+    for rate, share in ((0.35, 1), (0.0, 2), (0.8, 0)):
+        found = viewer(phase, decoded, pictures, torch.tensor([rate, rate])).distances
+        assert torch.allclose(found, share * STLPIPS("vgg")(decoded, pictures), rtol=0.02)
+    mixed = viewer(phase, decoded, pictures, torch.tensor([0.8, 0.35])).distances
+    assert torch.allclose(
+        mixed, torch.stack([torch.zeros(()), STLPIPS("vgg")(decoded, pictures)[1]]), rtol=0.02
+    )
 
 
 def test_the_discriminator_learns_to_tell_pictures_from_an_untrained_generator(crops, tmp_path):
@@ -346,6 +376,10 @@ def unknown_loss(values):
         (lambda values: values["model"].pop("bands"), "model: missing field 'bands'"),
         (lambda values: values["phases"][2].pop("steps"), "phase 3: missing field 'steps'"),
         (wide_window, "phase 2: a window of 200 pixels is larger than the crops of 64"),
+        (
+            lambda values: values["phases"][1].update(aside=True),
+            "phase 2: a phase aside trains the generator alone",
+        ),
         (lambda values: values.update(phases=["l1"]), 'phase 1: not an object of fields: "l1"'),
     ],
 )

@@ -15,6 +15,9 @@ CHECKPOINT = "checkpoint.pt"
 FIDELITY = "fidelity.pt"
 """The averaged weights from before the first adversarial phase."""
 
+BRANCH = "branch.pt"
+"""The weights at the start of a phase that is set aside."""
+
 
 def read(path: Path, device: torch.device | str = "cpu") -> Any:
     """Read what `write` wrote.

@@ -39,6 +39,7 @@ class Phase:
         discriminator_start: steps in which the discriminator alone learns, before the generator is told.
         commitment: weight of the commitment loss.
         train_encoder: whether encoder and codebooks learn; without, only the generator does.
+        aside: train a generator for realism 0 that is set aside: the phase behind goes on from where this one started.
         hold_scale: keep the scale that the latents have at every part of the rate dial. Under perceptual losses, low
             rates otherwise draw the common scale to themselves, and the upper end of the dial gets coarse.
     """
@@ -60,12 +61,15 @@ class Phase:
     commitment: float = 0.35
     train_encoder: bool = True
     hold_scale: bool = False
+    aside: bool = False
 
     def __post_init__(self) -> None:
         if unknown := set(self.losses) - set(LOSSES):
             raise ValueError(f"unknown losses {sorted(unknown)}, known are {', '.join(LOSSES)}")
         if not 0 <= self.window <= self.crop:
             raise ValueError(f"a window of {self.window} pixels is larger than the crops of {self.crop}")
+        if self.aside and (self.train_encoder or self.adversarial):
+            raise ValueError("a phase aside trains the generator alone, without adversarial loss")
 
     def learning_rate(self, done: int) -> float:
         """Learning rate after `done` steps of the phase: a cosine from `lr` to `final_lr`, after the warm-up."""

@@ -30,7 +30,7 @@ class Rendering:
         features: of the perceptual network on a share of `decoded`; empty if no loss of the phase looks at them.
         wanted: the same of `pictures`.
         seen_weights: of that share in the errors of features; `None` for 1.
-        distances: ST-LPIPS on VGG16 of that share, (n,); `None` if no loss of the phase takes it.
+        distances: ST-LPIPS on VGG16 of that share, (n,), faded along the dial; `None` if no loss of the phase takes it.
     """
 
     decoded: Tensor

@@ -17,7 +17,7 @@ from vqcodec.model import VQGAN
 from vqcodec.runtime.device import autocast, channels_last
 from vqcodec.training import checkpoint, distributed
 from vqcodec.training.balancer import AdversarialBalancer
-from vqcodec.training.checkpoint import CHECKPOINT, FIDELITY
+from vqcodec.training.checkpoint import BRANCH, CHECKPOINT, FIDELITY
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
@@ -105,7 +105,7 @@ class Trainer:
             self.adopt(load_model(start))
 
     def adopt(self, file: ModelFile) -> None:
-        """Continue from a model file, with its second generator if an adversarial phase goes on.
+        """Continue from a model file, with its second generator if the phase looks at features.
 
         Raises:
             ValueError: its model is not that of the recipe with fewer blocks.
@@ -118,8 +118,9 @@ class Trainer:
         self.step = int(file.notes.get("steps", 0))
         self.seconds = 3600 * float(file.notes.get("hours", 0))
         phase, _ = self.config.phase_at(self.step)
-        if file.realistic and phase.adversarial:
-            self.keep_fidelity()
+        if file.realistic and phase.looks_at_features:
+            if phase.adversarial:
+                self.keep_fidelity()
             second = {f"generator.{name}": torch.from_numpy(value) for name, value in file.realistic.items()}
             self.load_weights(grow(weights | second, file.config, self.config.model))
         for band, learner in zip(self.config.model.bands, self.learners, strict=True):
@@ -137,6 +138,8 @@ class Trainer:
         phase, done = self.config.phase_at(self.step)
         if phase.adversarial:
             self.keep_fidelity()
+        if phase.aside and not done:
+            checkpoint.write(self.weights(), self.out / BRANCH)
         lr = phase.learning_rate(done)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -163,6 +166,8 @@ class Trainer:
             optimiser.zero_grad(set_to_none=True)
         self.log.add(losses, gradient=norm.item(), lr=lr)
         self.step += 1
+        if phase.aside and done + 1 == phase.steps:
+            self.set_aside()
 
     def backward(self, phase: Phase, done: int, pictures: Tensor) -> dict[str, Tensor]:
         """Compute the losses and the gradients of everything that learns; the discriminator takes its step."""
@@ -288,8 +293,7 @@ class Trainer:
         """Everything that the next step depends on."""
         return {
             "config": self.config.to_dict(),
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
+            **self.weights(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "discriminator": self.discriminator.state_dict(),
             "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
@@ -330,10 +334,21 @@ class Trainer:
             for name in ("metrics.csv", "validation.csv"):
                 drop_rows_after(self.out / name, self.step)
 
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """Those of the model and of its average."""
+        return {"model": self.model.state_dict(), "average": self.average.state_dict()}
+
     def keep_fidelity(self) -> None:
         """Keep the averaged weights as they are now, unless there are some kept."""
         if distributed.rank() == 0 and not (self.out / FIDELITY).exists():
             checkpoint.write(self.average.state_dict(), self.out / FIDELITY)
+
+    def set_aside(self) -> None:
+        """Keep the averaged weights, and go back to where the phase started."""
+        self.keep_fidelity()
+        before = checkpoint.read(self.out / BRANCH, self.device)
+        self.model.load_state_dict(before["model"])
+        self.average.load_state_dict(before["average"])
 
     def save(self) -> None:
         """Write the checkpoint."""
