@@ -54,7 +54,8 @@ class BandCodebooks:
     Args:
         codebooks: (S, K, D).
         codeword_bits: (S, K), estimated rate of each codeword, given that the position goes on.
-        end_bits: (S, RATE_BINS, 2), estimated rate of ending and of going on, by part of the rate dial.
+        end_bits: (S, RATE_BINS, 2), estimated rates of ending and of going on, in the middle of each part
+            of the rate dial.
     """
 
     def __init__(self, codebooks: np.ndarray, codeword_bits: np.ndarray, end_bits: np.ndarray) -> None:
@@ -63,9 +64,16 @@ class BandCodebooks:
         self.end_bits = end_bits.astype(np.float32)
         self._squares = np.square(self.codebooks).sum(2)
 
+    def ends_at(self, rate: float) -> np.ndarray:
+        """Estimated rates (S, 2) of ending and of going on at a point of the dial: between those of its parts."""
+        place = min(max(rate * RATE_BINS - 0.5, 0.0), RATE_BINS - 1.0)
+        below = min(int(place), RATE_BINS - 2)
+        share = np.float32(place - below)
+        return self.end_bits[:, below] * (1 - share) + self.end_bits[:, below + 1] * share
+
     def choose(self, latents: Latents, lmbda: float, rate: float = 0.0, beams: int = 2) -> Indices:
         """See `Codebooks.choose`. After every stage, the best sequences so far are extended (beam search)."""
-        ends = self.end_bits[:, rate_bin(rate)]
+        ends = self.ends_at(rate)
         prices = self._squares + np.float32(lmbda) * (self.codeword_bits + ends[:, 1:])
         # Norms and rates are one more column, so that the costs of a stage are one matrix product.
         tables = np.concatenate([-2 * self.codebooks, prices[..., None]], 2).transpose(0, 2, 1)
@@ -117,7 +125,7 @@ class BandCodebooks:
 
     def rate(self, indices: Indices, rate: float = 0.0) -> np.ndarray:
         """See `Codebooks.rate`."""
-        ends = self.end_bits[:, rate_bin(rate)]
+        ends = self.ends_at(rate)
         going = (indices != 0).astype(np.int64)
         alive = np.concatenate([np.ones_like(going[:, :1]), going[:, :-1]], 1)
         stages = np.arange(indices.shape[1])
@@ -203,9 +211,3 @@ def codebooks_of(
         if codebooks.codebooks.shape != shape:
             raise ValueError(f"codebooks of shape {codebooks.codebooks.shape}, not {shape}")
     return found
-
-
-def rate_bin(rate: float) -> int:
-    """The part of the dial, 0 to RATE_BINS - 1, that a point 0..1 falls in."""
-    # In single precision, as `vqcodec.model.quantizer.rate_bin` computes while codebooks learn.
-    return min(int(np.float32(rate) * np.float32(RATE_BINS)), RATE_BINS - 1)

@@ -69,7 +69,7 @@ def test_positions_that_have_ended_stay_so_and_cost_nothing():
     ended = found.indices[:, 0] == 0
     assert 0 < ended.sum() < COUNT
     assert not found.indices[ended, 1].any()
-    first = learner.quantizer.end_bits[0][(RATE * 6).long()][:, 0]
+    first = learner.quantizer.ends_at(RATE)[0, :, 0]
     torch.testing.assert_close(found.bits[ended], first[ended])
 
 

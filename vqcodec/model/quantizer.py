@@ -38,7 +38,8 @@ class BandQuantizer(nn.Module):
     Buffers:
         codebooks: (S, K, D).
         codeword_bits: (S, K), estimated rate of each codeword, given that the position goes on; 0 for codeword 0.
-        end_bits: (S, RATE_BINS, 2), estimated rate of ending and of going on, by part of the rate dial.
+        end_bits: (S, RATE_BINS, 2), estimated rates of ending and of going on, in the middle of each part
+            of the rate dial.
     """
 
     codebooks: Tensor
@@ -60,6 +61,12 @@ class BandQuantizer(nn.Module):
         """Number of stages S."""
         return self.codebooks.shape[0]
 
+    def ends_at(self, rate: Tensor) -> Tensor:
+        """Estimated rates (S, n, 2) of ending and of going on at points (n,) of the dial."""
+        place = (rate * RATE_BINS - 0.5).clamp(0, RATE_BINS - 1)
+        below = place.long().clamp_max(RATE_BINS - 2)
+        return torch.lerp(self.end_bits[:, below], self.end_bits[:, below + 1], (place - below)[:, None])
+
     @torch.no_grad()
     def quantize(self, latents: Tensor, lmbda: Tensor, rate: Tensor) -> Quantized:
         """Choose codewords greedily, stage by stage: least |residual - codeword|^2 + lmbda * bits.
@@ -71,12 +78,12 @@ class BandQuantizer(nn.Module):
         """
         residual, total = latents, torch.zeros_like(latents)
         alive = torch.ones(len(latents), dtype=torch.int64, device=latents.device)
-        bins = rate_bin(rate)
+        ends_of_stages = self.ends_at(rate)
         bits = latents.new_zeros(len(latents))
         indices, residuals, partial = [], [], []
         for stage, codebook in enumerate(self.codebooks):
             residuals.append(residual)
-            ends = self.end_bits[stage][bins]
+            ends = ends_of_stages[stage]
             cost = torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2)
             cost += lmbda[:, None] * (self.codeword_bits[stage] + ends[:, 1:])
             cost[:, 0] = lmbda * ends[:, 0]
