@@ -6,6 +6,7 @@ Whatever stands between the markers of a page comes from `results/` and the rele
 """
 
 import csv
+import json
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -24,6 +25,7 @@ KODAK = RESULTS / "kodak"
 LARGE = RESULTS / "large"
 SPEED = RESULTS / "speed"
 MODELS = HERE.parent / "vqcodec" / "models"
+RECIPE = HERE.parent / "vqcodec" / "training" / "recipes" / "photo.json"
 PAGES = (HERE.parent / "README.md", MODELS / "photo.md", HERE.parent / "docs" / "history.md")
 
 RATES = (0.05, 0.10, 0.15, 0.20, 0.30, 0.50)
@@ -158,28 +160,25 @@ def context_table(_: Sequence[Curve]) -> str:
 def training_sentence(_: Sequence[Curve]) -> str:
     """How long the released model was trained, from its training log."""
     phases = _phases()
-    total = sum(hours for _, _, hours in phases)
-    name, _, last = phases[-1]
+    total = sum(hours for _, hours in phases)
+    name, last = phases[-1]
     share = f", the last {last:.1f} of them adversarial" if name.startswith("adversarial") else ""
     return f"These weights saw {total:.1f} hours of training on one or two CPU cores{share}; training continues.\n"
 
 
 def phases_table(_: Sequence[Curve]) -> str:
-    """A Markdown table of the phases of the released model's training, from its training log."""
-    rows = [[name, str(steps), f"{hours:.2f}"] for name, steps, hours in _phases()]
+    """A Markdown table of the phases of the released model's training, from its recipe and its training log."""
+    recipe = json.loads(RECIPE.read_text(encoding="utf-8"))
+    steps = {phase["name"]: phase["steps"] for phase in recipe["phases"]}
+    rows = [[name, str(steps[name]), f"{hours:.2f}"] for name, hours in _phases()]
     return _markdown(["phase", "steps", "hours"], rows)
 
 
-def _phases() -> list[tuple[str, int, float]]:
-    """Name, steps and hours of every phase."""
-    last = {
-        row["phase"]: (int(row["step"]), float(row["hours"])) for row in _rows(MODELS / "photo-metrics.csv")
-    }
-    before = [(0, 0.0), *last.values()]
-    return [
-        (name, end - start, hours - earlier)
-        for name, (start, earlier), (end, hours) in zip(last, before, last.values(), strict=False)
-    ]
+def _phases() -> list[tuple[str, float]]:
+    """Name and hours of every phase."""
+    last = {row["phase"]: float(row["hours"]) for row in _rows(MODELS / "photo-metrics.csv")}
+    before = [0.0, *last.values()]
+    return [(name, end - start) for (name, end), start in zip(last.items(), before, strict=False)]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
