@@ -13,10 +13,7 @@ CHECKPOINT = "checkpoint.pt"
 """Everything that the next step depends on."""
 
 FIDELITY = "fidelity.pt"
-"""The averaged weights from before the first adversarial phase."""
-
-BRANCH = "branch.pt"
-"""The weights at the start of a phase that is set aside."""
+"""The averaged weights for realism 0: from before the first adversarial phase, or from a phase aside."""
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> Any:

@@ -17,7 +17,7 @@ from vqcodec.model import VQGAN
 from vqcodec.runtime.device import autocast, channels_last
 from vqcodec.training import checkpoint, distributed
 from vqcodec.training.balancer import AdversarialBalancer
-from vqcodec.training.checkpoint import BRANCH, CHECKPOINT, FIDELITY
+from vqcodec.training.checkpoint import CHECKPOINT, FIDELITY
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
@@ -96,6 +96,8 @@ class Trainer:
         self.scales = LatentScales(len(self.model.grids), self.device)
         self.forward = ForwardPass(self.model, self.learners, self.scales, self.generator)
         self.log = TrainingLog(config.model.bands, self.device)
+        # The weights that a phase aside started from, while it lasts.
+        self.branch: dict[str, dict[str, Tensor]] | None = None
         self.stopping = False
         self.recipe_changed = False
         out.mkdir(parents=True, exist_ok=True)
@@ -126,10 +128,10 @@ class Trainer:
         for band, learner in zip(self.config.model.bands, self.learners, strict=True):
             learner.adopt(phase.batch * (phase.crop // band.downsampling) ** 2)
 
-    def load_weights(self, state: dict[str, Tensor]) -> None:
-        """Set the weights of the model and of its average."""
-        for model in (self.model, self.average):
-            model.load_state_dict(state)
+    def load_weights(self, model: dict[str, Tensor], average: dict[str, Tensor] | None = None) -> None:
+        """Set the weights of the model, and of its average if these are others."""
+        self.model.load_state_dict(model)
+        self.average.load_state_dict(model if average is None else average)
 
     # --- one step -------------------------------------------------------------------------------------
 
@@ -139,7 +141,7 @@ class Trainer:
         if phase.adversarial:
             self.keep_fidelity()
         if phase.aside and not done:
-            checkpoint.write(self.weights(), self.out / BRANCH)
+            self.branch = copy.deepcopy(self.weights())
         lr = phase.learning_rate(done)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -294,6 +296,7 @@ class Trainer:
         return {
             "config": self.config.to_dict(),
             **self.weights(),
+            "branch": self.branch,
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "discriminator": self.discriminator.state_dict(),
             "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
@@ -314,8 +317,8 @@ class Trainer:
         if state["config"]["model"] != own["model"]:
             raise ValueError(f"{self.out / CHECKPOINT}: not the model of the recipe")
         self.recipe_changed = state["config"] != own
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
+        self.load_weights(state["model"], state["average"])
+        self.branch = state.get("branch")
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(values)
         self.discriminator.load_state_dict(state["discriminator"])
@@ -338,17 +341,17 @@ class Trainer:
         """Those of the model and of its average."""
         return {"model": self.model.state_dict(), "average": self.average.state_dict()}
 
-    def keep_fidelity(self) -> None:
-        """Keep the averaged weights as they are now, unless there are some kept."""
-        if distributed.rank() == 0 and not (self.out / FIDELITY).exists():
+    def keep_fidelity(self, anew: bool = False) -> None:
+        """Keep the averaged weights as they are now. Those that are kept stay, unless `anew`."""
+        if distributed.rank() == 0 and (anew or not (self.out / FIDELITY).exists()):
             checkpoint.write(self.average.state_dict(), self.out / FIDELITY)
 
     def set_aside(self) -> None:
         """Keep the averaged weights, and go back to where the phase started."""
-        self.keep_fidelity()
-        before = checkpoint.read(self.out / BRANCH, self.device)
-        self.model.load_state_dict(before["model"])
-        self.average.load_state_dict(before["average"])
+        assert self.branch is not None
+        self.keep_fidelity(anew=True)
+        self.load_weights(**self.branch)
+        self.branch = None
 
     def save(self) -> None:
         """Write the checkpoint."""
