@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.config import ModelConfig
-from vqcodec.training.losses import LOOK_AT_FEATURES, LOSSES
+from vqcodec.training.losses import LOOK_AT_FEATURES, LOSSES, Weight
 from vqcodec.training.perceptual import MARGIN
 
 
@@ -28,9 +28,11 @@ class Phase:
         final_lr: learning rate at its end; cosine in between.
         warmup: steps over which the learning rate rises from zero at the start of the phase.
         quantize: whether the latents are quantized; without, encoder and generator learn alone.
-        losses: weights of the losses of the decoded picture, by the names of `vqcodec.training.losses`.
+        losses: weights of the losses of the decoded picture, by the names of `vqcodec.training.losses`: a number each,
+            or two, for the lowest and the highest rate. Near the latter, pixels count more and features less.
         judged: share of the crops that the perceptual network and the discriminator see. On all of them the former
             costs as much as the codec.
+        compared: share that ST-LPIPS sees, of which `judged` is the most. It takes many times as long as the codec.
         window: edge in pixels of the squares of the crops that the perceptual networks see, each step elsewhere; 0 for
             all but a margin.
         adversarial: weight of the adversarial loss, 0 for none, as a share of the gradient of all others at the
@@ -52,8 +54,9 @@ class Phase:
     final_lr: float = 1e-3
     warmup: int = 0
     quantize: bool = True
-    losses: dict[str, float] = field(default_factory=lambda: {"mse": 50.0})
+    losses: dict[str, Weight] = field(default_factory=lambda: {"mse": 50.0})
     judged: float = 0.5
+    compared: float = 1.0
     window: int = 0
     adversarial: float = 0.0
     discriminator_lr: float = 2e-4
@@ -66,6 +69,9 @@ class Phase:
     def __post_init__(self) -> None:
         if unknown := set(self.losses) - set(LOSSES):
             raise ValueError(f"unknown losses {sorted(unknown)}, known are {', '.join(LOSSES)}")
+        for name, weight in self.losses.items():
+            if not _is_weight(weight):
+                raise ValueError(f"weight of {name!r} is neither a number nor a pair of them")
         if not 0 <= self.window <= self.crop:
             raise ValueError(f"a window of {self.window} pixels is larger than the crops of {self.crop}")
         if self.aside and (self.train_encoder or self.adversarial):
@@ -153,6 +159,11 @@ class TrainConfig:
             return cls(**values | {"model": model, "phases": tuple(phases)})
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a training recipe: {error}") from error
+
+
+def _is_weight(value: Any) -> bool:
+    ends = value if isinstance(value, list | tuple) and len(value) == 2 else [value]
+    return all(isinstance(end, int | float) and math.isfinite(end) for end in ends)
 
 
 @contextmanager

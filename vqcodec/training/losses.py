@@ -1,6 +1,6 @@
 """The losses of a decoded picture, each a function with a name that recipes give a weight.
 
-To add one, write a function of a `Rendering` and put it into `LOSSES`.
+Each returns one value per crop. To add one, write a function of a `Rendering` and put it into `LOSSES`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ class Rendering:
     Attributes:
         decoded: (N, 3, H, W), about [-1, 1], with a gradient.
         pictures: the originals, of the same shape.
+        rate: (N,), points of the rate dial, 0..1.
         weights: (N,), of the crops in the errors of pixels; `None` for 1.
-        features: of the perceptual network on a share of `decoded`; empty if no loss of the phase looks at them.
+        features: of the perceptual network on the first n of `decoded`; empty if no loss of the phase looks at them.
         wanted: the same of `pictures`.
-        seen_weights: of that share in the errors of features; `None` for 1.
-        distances: ST-LPIPS on VGG16 of that share, (n,), faded along the dial; `None` if no loss of the phase takes it.
+        seen_weights: (n,), of these crops in the errors of features; `None` for 1.
+        distances: ST-LPIPS on VGG16 of the first of these crops; `None` if no loss of the phase takes it.
     """
 
     decoded: Tensor
     pictures: Tensor
+    rate: Tensor
     weights: Tensor | None = None
     features: Sequence[Tensor] = ()
     wanted: Sequence[Tensor] = ()
@@ -46,24 +48,24 @@ class Rendering:
         """Decoded minus original, (N, 3, H, W)."""
         return self.decoded - self.pictures
 
-    def mean(self, values: Tensor) -> Tensor:
-        """Mean of errors (N, ...), crops weighted."""
-        per_crop = values.flatten(1).mean(1)
-        return per_crop.mean() if self.weights is None else (per_crop * self.weights).mean()
+    def of_crops(self, errors: Tensor) -> Tensor:
+        """Means (N,) of errors (N, ...), crops weighted."""
+        means = errors.flatten(1).mean(1)
+        return means if self.weights is None else means * self.weights
 
-    def seen(self, distances: Tensor) -> Tensor:
-        """Mean of distances of features, crops weighted."""
-        return distances.mean() if self.seen_weights is None else (distances * self.seen_weights).mean()
+    def of_seen(self, distances: Tensor) -> Tensor:
+        """Distances of features (n,), crops weighted."""
+        return distances if self.seen_weights is None else distances * self.seen_weights[: len(distances)]
 
 
 def l1(rendering: Rendering) -> Tensor:
     """Mean absolute error."""
-    return rendering.mean(rendering.error.abs())
+    return rendering.of_crops(rendering.error.abs())
 
 
 def mse(rendering: Rendering) -> Tensor:
     """Mean squared error."""
-    return rendering.mean(rendering.error.square())
+    return rendering.of_crops(rendering.error.square())
 
 
 def coarse(rendering: Rendering) -> Tensor:
@@ -72,7 +74,7 @@ def coarse(rendering: Rendering) -> Tensor:
     They keep the colours of plain areas, which the perceptual distance hardly sees.
     """
     quarter = F.avg_pool2d(rendering.error, 4)
-    return rendering.mean(quarter.abs()) + rendering.mean(F.avg_pool2d(quarter, 4).abs())
+    return rendering.of_crops(quarter.abs()) + rendering.of_crops(F.avg_pool2d(quarter, 4).abs())
 
 
 def lattice(rendering: Rendering) -> Tensor:
@@ -82,18 +84,18 @@ def lattice(rendering: Rendering) -> Tensor:
 
 def perceptual(rendering: Rendering) -> Tensor:
     """Squared distance of normalised features."""
-    return rendering.seen(distance(rendering.features, rendering.wanted))
+    return rendering.of_seen(distance(rendering.features, rendering.wanted))
 
 
 def texture(rendering: Rendering) -> Tensor:
     """Distance between local statistics of the same features."""
-    return rendering.seen(texture_distance(rendering.features, rendering.wanted))
+    return rendering.of_seen(texture_distance(rendering.features, rendering.wanted))
 
 
 def stlpips(rendering: Rendering) -> Tensor:
     """ST-LPIPS on VGG16 (ECCV 2022), whose features are others than those of `perceptual`."""
     assert rendering.distances is not None
-    return rendering.seen(rendering.distances)
+    return rendering.of_seen(rendering.distances)
 
 
 LOSSES: dict[str, Callable[[Rendering], Tensor]] = {
@@ -105,20 +107,31 @@ LOOK_AT_FEATURES = frozenset({"perceptual", "texture", "stlpips"})
 """Names of those that need the perceptual network."""
 
 
-def picture_losses(rendering: Rendering, weights: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum of losses, and each of them without its weight.
+Weight = float | Sequence[float]
+"""A number, or two: at the lowest and at the highest rate, interpolated along the dial."""
+
+
+def picture_losses(rendering: Rendering, weights: Mapping[str, Weight]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum of losses, and each of them without its weight, as means over crops.
 
     Args:
         rendering: of the step.
         weights: by name.
     """
-    parts = {name: LOSSES[name](rendering) for name in weights}
-    total = sum((weights[name] * part for name, part in parts.items()), rendering.error.new_zeros(()))
+    total, parts = rendering.error.new_zeros(()), {}
+    for name, weight in weights.items():
+        values = LOSSES[name](rendering)
+        parts[name] = values.mean()
+        if isinstance(weight, Sequence):
+            low, high = weight
+            total = total + ((low + (high - low) * rendering.rate[: len(values)]) * values).mean()
+        else:
+            total = total + weight * parts[name]
     return total, parts
 
 
 def lattice_error(error: Tensor) -> Tensor:
-    """Mean absolute error of what repeats every 8 pixels, and of what repeats every 16, summed.
+    """Mean absolute error (N,) of what repeats every 8 pixels, and of what repeats every 16, summed.
 
     Errors are averaged over pixels of the same place in neighbouring cells, and what all pixels of a cell have in
     common is left out. Texture whose strokes lie elsewhere than they should averages out. A grid does not, which a
@@ -127,11 +140,11 @@ def lattice_error(error: Tensor) -> Tensor:
     Args:
         error: (N, C, h, w), h and w multiples of 16; what is left beyond windows of 8 x 8 cells does not count.
     """
-    total = error.new_zeros(())
+    total = error.new_zeros(len(error))
     for cell in LATTICES:
         rows, columns = (max(1, side // (cell * CELLS)) for side in error.shape[2:])
         down, over = (min(CELLS, side // cell) for side in error.shape[2:])
         part = error[..., : rows * down * cell, : columns * over * cell]
         cells = part.reshape(*error.shape[:2], rows, down, cell, columns, over, cell).mean((3, 6))
-        total = total + (cells - cells.mean((3, 5), keepdim=True)).abs().mean()
+        total = total + (cells - cells.mean((3, 5), keepdim=True)).abs().flatten(1).mean(1)
     return total

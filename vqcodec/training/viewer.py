@@ -16,10 +16,6 @@ from vqcodec.training.config import Phase
 from vqcodec.training.losses import Rendering
 from vqcodec.training.perceptual import PerceptualDistance, distance, shifted
 
-# Point of the dial from which on ST-LPIPS counts nothing. There pixels and the other features suffice for it, and held
-# to it, AlexNet's distance gets worse.
-_FADED = 0.7
-
 
 class Viewer:
     """Prepares what the losses of the picture see.
@@ -55,7 +51,7 @@ class Viewer:
             rate: (N,), points of the dial, 0..1.
         """
         errors = (decoded.detach() - pictures).square().flatten(1).mean(1)
-        rendering = Rendering(decoded, pictures, self.rates.weights(errors, rate))
+        rendering = Rendering(decoded, pictures, rate, self.rates.weights(errors, rate))
         if not phase.looks_at_features:
             return rendering
         judged = math.ceil(phase.judged * len(pictures))
@@ -67,25 +63,12 @@ class Viewer:
         distances = distance([feature.detach() for feature in rendering.features], rendering.wanted)
         rendering.seen_weights = self.seen_rates.weights(distances, rate[:judged])
         if "stlpips" in phase.losses:
-            rendering.distances = self._stlpips_distance(seen, original, rate[:judged])
+            compared = math.ceil(phase.compared * len(pictures))
+            rendering.distances = self._stlpips_distance(seen[:compared], original[:compared])
         return rendering
 
-    def _stlpips_distance(self, seen: Tensor, original: Tensor, rate: Tensor) -> Tensor:
-        """ST-LPIPS (N,), from twice itself at the low end of the dial down to 0.
-
-        Its gradient stays small where a picture has next to no features.
-        """
-        fade = 2 * (1 - rate / _FADED).clamp_min(0)
-        if not fade.any():
-            return fade
-        # The network takes several times as long as the codec, so it sees none in vain.
-        counts = fade > 0
-        return (
-            torch.zeros_like(fade).masked_scatter(counts, self._distance(seen[counts], original[counts]))
-            * fade
-        )
-
-    def _distance(self, seen: Tensor, original: Tensor) -> Tensor:
+    def _stlpips_distance(self, seen: Tensor, original: Tensor) -> Tensor:
+        """ST-LPIPS (n,). Its gradient stays small where a picture has next to no features."""
         trunk = self._stlpips
         with autocast(self._device):
             with torch.no_grad():
