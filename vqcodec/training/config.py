@@ -29,7 +29,7 @@ class Phase:
         warmup: steps over which the learning rate rises from zero at the start of the phase.
         quantize: whether the latents are quantized; without, encoder and generator learn alone.
         losses: weights of the losses of the decoded picture, by the names of `vqcodec.training.losses`: a number each,
-            or two, for the lowest and the highest rate. Near the latter, pixels count more and features less.
+            or two, for the lowest and the highest rate, between which it goes along the dial.
         judged: share of the crops that the perceptual network and the discriminator see. On all of them the former
             costs as much as the codec.
         compared: share that ST-LPIPS sees, of which `judged` is the most. It takes many times as long as the codec.
