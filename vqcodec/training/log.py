@@ -103,9 +103,10 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
-def drop_rows_after(path: Path, step: int) -> None:
+def drop_rows_after(run: Path, step: int) -> None:
     """Remove what a run logged after its last checkpoint; resuming logs it again."""
-    if not path.exists():
-        return
-    header, *rows = path.read_text().splitlines(keepends=True)
-    path.write_text(header + "".join(row for row in rows if int(row.split(",", 1)[0]) <= step))
+    for path in (run / "metrics.csv", run / "validation.csv"):
+        if not path.exists():
+            continue
+        header, *rows = path.read_text().splitlines(keepends=True)
+        path.write_text(header + "".join(row for row in rows if int(row.split(",", 1)[0]) <= step))

@@ -71,3 +71,10 @@ def optimisers_of(parameters: Sequence[Tensor]) -> list[Optimizer]:
     others = [parameter for parameter in parameters if parameter.ndim != 4]
     adamw = torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0, foreach=True)
     return [Muon(kernels, lr=0.0), adamw]
+
+
+def set_learning_rate(optimisers: Iterable[Optimizer], lr: float) -> None:
+    """Set the learning rate of all parameters."""
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = lr

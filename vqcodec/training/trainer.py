@@ -25,7 +25,7 @@ from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, tr
 from vqcodec.training.grow import grow
 from vqcodec.training.log import TrainingLog, append_row, drop_rows_after
 from vqcodec.training.losses import picture_losses
-from vqcodec.training.optim import optimisers_of
+from vqcodec.training.optim import optimisers_of, set_learning_rate
 from vqcodec.training.scales import LatentScales
 from vqcodec.training.step import ForwardPass
 from vqcodec.training.validation import Validator
@@ -143,9 +143,7 @@ class Trainer:
         if phase.aside and not done:
             self.branch = copy.deepcopy(self.weights())
         lr = phase.learning_rate(done)
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = lr
+        set_learning_rate(self.optimisers, lr)
 
         # Every draw of a step follows from its number, so that a stopped run needs to remember none.
         rng = np.random.default_rng((self.config.seed, self.step, distributed.rank()))
@@ -197,19 +195,13 @@ class Trainer:
         with autocast(self.device):
             judgement = self.discriminator(rendering.features)
         losses["adversarial"] = adversarial(judgement)
-        self.backward_balanced(phase, of_picture, of_latents, losses["adversarial"], passed.decoded)
-        return losses
-
-    def backward_balanced(
-        self, phase: Phase, others: Tensor, of_latents: Tensor, fooling: Tensor, decoded: Tensor
-    ) -> None:
-        """The gradients of all losses, the adversarial one scaled to a share of the others of the picture."""
-        gradient = self.balancer.gradient(others, fooling, phase.adversarial, decoded, self.step)
-        roots, gradients = [decoded], [gradient]
+        fooling = losses["adversarial"]
+        gradient = self.balancer.gradient(of_picture, fooling, phase.adversarial, passed.decoded, self.step)
+        roots = {passed.decoded: gradient}
         if of_latents.requires_grad:
-            roots.append(of_latents)
-            gradients.append(torch.ones_like(of_latents))
-        torch.autograd.backward(roots, gradients)
+            roots[of_latents] = torch.ones_like(of_latents)
+        torch.autograd.backward([*roots], [*roots.values()])
+        return losses
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -334,8 +326,7 @@ class Trainer:
         self.log.window = state["window"]
         self.log.assignments = state["assignments"]
         if distributed.rank() == 0:
-            for name in ("metrics.csv", "validation.csv"):
-                drop_rows_after(self.out / name, self.step)
+            drop_rows_after(self.out, self.step)
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Those of the model and of its average."""
