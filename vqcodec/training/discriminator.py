@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Optimizer
 
 from vqcodec.training import distributed
+from vqcodec.training.optim import set_learning_rate
 from vqcodec.training.step import autocast
 
 
@@ -65,8 +66,7 @@ def train_discriminator(
     lr: float,
 ) -> Tensor:
     """Do one step of the discriminator on features of real and of decoded pictures; return its loss."""
-    for group in optimiser.param_groups:
-        group["lr"] = lr
+    set_learning_rate([optimiser], lr)
     with autocast(real[0].device):
         judgements = discriminator(real), discriminator(generated)
     loss = hinge(*judgements)

@@ -14,6 +14,9 @@ from torch import Tensor
 from vqcodec.config import Band
 from vqcodec.training.codebook import counted
 
+# Files of a run folder.
+METRICS = "metrics.csv"
+VALIDATION = "validation.csv"
 USAGE_ALARM = 0.5
 # The discriminator's hinge loss is 2 where it tells nothing apart, and 0 where nothing can fool it any more.
 DISCRIMINATOR_ALARM = (0.02, 1.98)
@@ -105,7 +108,7 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
 def drop_rows_after(run: Path, step: int) -> None:
     """Remove what a run logged after its last checkpoint; resuming logs it again."""
-    for path in (run / "metrics.csv", run / "validation.csv"):
+    for path in (run / METRICS, run / VALIDATION):
         if not path.exists():
             continue
         header, *rows = path.read_text().splitlines(keepends=True)

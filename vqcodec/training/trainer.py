@@ -23,7 +23,7 @@ from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
 from vqcodec.training.discriminator import FeatureDiscriminator, adversarial, train_discriminator
 from vqcodec.training.grow import grow
-from vqcodec.training.log import TrainingLog, append_row, drop_rows_after
+from vqcodec.training.log import METRICS, VALIDATION, TrainingLog, append_row, drop_rows_after
 from vqcodec.training.losses import picture_losses
 from vqcodec.training.optim import optimisers_of, set_learning_rate
 from vqcodec.training.scales import LatentScales
@@ -194,13 +194,10 @@ class Trainer:
             return losses
         with autocast(self.device):
             judgement = self.discriminator(rendering.features)
-        losses["adversarial"] = adversarial(judgement)
-        fooling = losses["adversarial"]
+        fooling = losses["adversarial"] = adversarial(judgement)
         gradient = self.balancer.gradient(of_picture, fooling, phase.adversarial, passed.decoded, self.step)
-        roots = {passed.decoded: gradient}
-        if of_latents.requires_grad:
-            roots[of_latents] = torch.ones_like(of_latents)
-        torch.autograd.backward([*roots], [*roots.values()])
+        # The gradient of this product at the decoded picture is the one just found.
+        ((passed.decoded * gradient).sum() + of_latents).backward()
         return losses
 
     @torch.no_grad()
@@ -273,13 +270,13 @@ class Trainer:
             "restarts": sum(learner.restarts for learner in self.learners),
         }
         if distributed.rank() == 0:
-            append_row(self.out / "metrics.csv", row)
+            append_row(self.out / METRICS, row)
         bar.set_postfix(total=row["total"], bits=row["bits"])
 
     def validate(self, validator: Validator) -> None:
         """Append a row to `validation.csv`."""
         row = {"step": self.step, "hours": round(self.seconds / 3600, 4)}
-        append_row(self.out / "validation.csv", row | validator.measure(self.average))
+        append_row(self.out / VALIDATION, row | validator.measure(self.average))
 
     # --- state ----------------------------------------------------------------------------------------
 
