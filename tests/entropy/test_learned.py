@@ -101,6 +101,17 @@ def test_integers_cost_what_floats_cost_to_a_percent(learned):
     assert integers == pytest.approx(rounded, rel=0.005)
 
 
+@torch.no_grad()
+def test_a_sample_of_positions_stands_for_all(learned):
+    _, context, pool = learned
+    whole = context.bits(pool).sum(0)
+    torch.manual_seed(0)
+    samples = torch.stack([context.bits(pool, most=100).sum(0) for _ in range(100)])
+    assert (samples.std(0) > 0).all()
+    assert torch.allclose(samples.mean(0), whole, rtol=0.05)
+    assert torch.equal(context.bits(pool, most=10**6).sum(0), whole)
+
+
 def test_saves_bits_against_the_best_tables(learned):
     shape, context, pool = learned
     coder = ContextCoder(ContextModel(context.export(), shape.layers, shape.has_base))

@@ -83,8 +83,13 @@ class FloatContextModel(nn.Module, ContextLayers[Tensor]):
         assert isinstance(part, nn.ParameterDict)  # nothing else was put there
         return part
 
-    def bits(self, pool: Pool) -> Tensor:
-        """Bits of every layer of every crop, (N, layers)."""
+    def bits(self, pool: Pool, most: int | None = None) -> Tensor:
+        """Bits of every layer of every crop, (N, layers).
+
+        Args:
+            pool: planes of N crops.
+            most: positions of a layer to look at; of more than these, a random sample stands for all.
+        """
         count, rows, columns = pool.layers[0].shape
         grids = {1: Grid(count, rows, columns)}
         parent, place = (torch.from_numpy(part) for part in grids[1].coarser())
@@ -101,13 +106,17 @@ class FloatContextModel(nn.Module, ContextLayers[Tensor]):
             inside = torch.from_numpy(grid.inside)
             size = len(indices)
             alive = going.get(layer.band, torch.arange(size))
+            share = 1.0
+            if most is not None and len(alive) > most:
+                share = most / len(alive)
+                alive = alive[torch.randperm(len(alive))[:most]]
             parents = parent[alive] if layer.scale == 2 else alive
             crop = alive // (size // count)
             tensors = self.tensors(number)
-            added = self._round(UNIT * tensors["embedding"], 127)[indices]
+            added = F.embedding(indices, self._round(UNIT * tensors["embedding"], 127))
             own = added
             if "own" in tensors:
-                own = self._round(UNIT * tensors["own"], 127)[indices]
+                own = F.embedding(indices, self._round(UNIT * tensors["own"], 127))
             total = self.bias(number, "r1")[pool.rates[crop] >> (8 - RATE_BITS)]
             total = total + self._of_passes(number, grid, alive, own)
             if "w1" in tensors:
@@ -123,7 +132,7 @@ class FloatContextModel(nn.Module, ContextLayers[Tensor]):
             if features is not None:
                 total = total + self.product(features, number, "c1").index_select(0, parents)
             cost = self._cost(number, self.hidden(number, total), indices[alive]) / np.log(2)
-            costs.append(cost.new_zeros(count).index_add(0, crop, cost))
+            costs.append(cost.new_zeros(count).index_add(0, crop, cost) / share)
             if layer.scale not in before:
                 before[layer.scale] = torch.from_numpy(grid.maps(added.shape[1], np.float32))
             before[layer.scale] = before[layer.scale].index_add(0, inside, added)
@@ -223,7 +232,8 @@ def train_context(
     config: Shape,
     codebooks: Sequence[Tensor],
     steps: int = 4000,
-    batch: int = 16,
+    batch: int = 48,
+    most: int = 8192,
     lr: float = 4e-3,
     seed: int = 0,
     sizes: Sizes = Sizes(),
@@ -235,7 +245,8 @@ def train_context(
         config: configuration of their model.
         codebooks: of each band, (S, K, D), the codewords that the indices stand for.
         steps: optimiser steps.
-        batch: crops per step.
+        batch: crops per step. Low rates have few symbols, so it takes many crops to learn from these.
+        most: positions of a layer that a step looks at. Layers of fine grids would take all its time otherwise.
         lr: peak learning rate of one cycle.
         seed: of initialisation and order.
         sizes: of the model.
@@ -252,7 +263,7 @@ def train_context(
     bar = tqdm(range(steps), desc="context model", unit="step", disable=None)
     for step in bar:
         rows = torch.from_numpy(rng.choice(len(pool), min(batch, len(pool)), replace=False))
-        bits = context.bits(pool.at(rows))
+        bits = context.bits(pool.at(rows), most)
         (bits.sum(1) * weights[rows]).mean().backward()
         nn.utils.clip_grad_norm_(context.parameters(), 5.0)
         optimiser.step()
