@@ -38,7 +38,7 @@ def recipe(bands: tuple[Band, ...], steps: int) -> TrainConfig:
     free, small = max(1, steps // 30), max(1, steps // 3)
     phases = (
         Phase("autoencoder", free, crop=64, batch=32, warmup=free // 3, quantize=False, losses=losses),
-        Phase("small crops", small, crop=64, batch=32, losses=losses, commitment=0.7),
+        Phase("small crops", small, crop=64, batch=32, losses=losses, commitment=3.3),
         Phase(
             "distortion",
             steps - free - small,
@@ -46,7 +46,7 @@ def recipe(bands: tuple[Band, ...], steps: int) -> TrainConfig:
             batch=16,
             final_lr=5e-5,
             losses=losses,
-            commitment=0.7,
+            commitment=3.3,
         ),
     )
     return TrainConfig(replace(ModelConfig(), bands=bands), phases)

@@ -67,7 +67,7 @@ def main(run: Path, steps: int) -> None:
             same_everywhere(module.state_dict())
         for learner in trainer.learners:
             same_everywhere({"counts": learner.counts, "sums": learner.sums})
-        same_everywhere({"usual": trainer.viewer.rates.usual, "scales": trainer.scales.logs})
+        same_everywhere({"usual": trainer.viewer.rates.usual})
     # Each process drew crops of its own.
     losses = torch.tensor([entry["total"] for entry in trainer.log.window])
     other = losses.clone()

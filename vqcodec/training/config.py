@@ -39,11 +39,12 @@ class Phase:
             decoded picture (VQGAN, equation 7).
         discriminator_lr: learning rate of the discriminator.
         discriminator_start: steps in which the discriminator alone learns, before the generator is told.
-        commitment: weight of the commitment loss.
+        commitment: weight of the commitment loss, which is the price of bits. It has to follow the weights of the
+            losses of the picture: a sixtieth of that of the squared error where this is alone.
+        balanced: divide the commitment loss by what errors of pixels usually are at its rate, as these are. Otherwise
+            bits at high rates cost the encoder a fraction of what they cost the quantizer, and the latents grow.
         train_encoder: whether encoder and codebooks learn; without, only the generator does.
         aside: train a generator for realism 0 that is set aside: the phase behind goes on from where this one started.
-        hold_scale: keep the scale that the latents have at every part of the rate dial. Under perceptual losses, low
-            rates otherwise draw the common scale to themselves, and the upper end of the dial gets coarse.
     """
 
     name: str
@@ -61,9 +62,9 @@ class Phase:
     adversarial: float = 0.0
     discriminator_lr: float = 2e-4
     discriminator_start: int = 0
-    commitment: float = 0.35
+    commitment: float = 0.8
+    balanced: bool = True
     train_encoder: bool = True
-    hold_scale: bool = False
     aside: bool = False
 
     def __post_init__(self) -> None:

@@ -50,7 +50,7 @@ class Rendering:
 
     def of_crops(self, errors: Tensor) -> Tensor:
         """Means (N,) of errors (N, ...), crops weighted."""
-        means = errors.flatten(1).mean(1)
+        means = errors.reshape(len(errors), -1).mean(1)
         return means if self.weights is None else means * self.weights
 
     def of_seen(self, distances: Tensor) -> Tensor:

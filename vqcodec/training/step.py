@@ -16,10 +16,11 @@ from vqcodec.runtime.device import autocast
 from vqcodec.training import distributed
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase
-from vqcodec.training.scales import LatentScales
 
 # Mean bend of the colours of plain pictures, in levels, by which they are told.
 _PLAIN = 1.5
+# Turns of the dial from one crop to the next: any first few crops of a batch are spread evenly.
+_GOLDEN = (5**0.5 - 1) / 2
 # Weight of a batch in the running root mean square of the latents.
 _RMS_SHARE = 0.02
 
@@ -31,8 +32,7 @@ class Passed:
     Attributes:
         decoded: (N, 3, H, W) float32.
         rate: (N,), points of the rate dial that were drawn, 0..1.
-        commitment: mean squared distance of the latents from the codewords chosen.
-        drift: of the scale of the latents from that which is held; 0 where none is.
+        commitment: (N,), mean squared distances of the latents from the codewords chosen; 0 without quantization.
         bits: estimated rate of the latents, in bits per pixel, without the base.
         indices: of each band, (n, S) int64; empty where nothing was quantized.
     """
@@ -40,7 +40,6 @@ class Passed:
     decoded: Tensor
     rate: Tensor
     commitment: Tensor
-    drift: Tensor
     bits: Tensor
     indices: list[Tensor] = field(default_factory=list)
 
@@ -51,7 +50,6 @@ class ForwardPass:
     Args:
         model: the network.
         learners: of its codebooks, by band.
-        scales: of its latents.
         generator: source of all draws.
     """
 
@@ -59,23 +57,22 @@ class ForwardPass:
         self,
         model: VQGAN,
         learners: Sequence[CodebookLearner],
-        scales: LatentScales,
         generator: torch.Generator,
     ) -> None:
         self._model = model
         self._learners = learners
-        self._scales = scales
         self._generator = generator
 
     def __call__(self, phase: Phase, pictures: Tensor, first: bool) -> Passed:
         """Pass pictures (N, 3, H, W) through; `first` for the first step of a run."""
         device, count = pictures.device, len(pictures)
-        # Spread evenly over the dial, so that every batch has low and high rates.
+        # Spread evenly over the dial, so that every batch has low and high rates, and so have the crops that losses
+        # look at which see only the first of a batch.
         start = torch.rand((), generator=self._generator)
-        rate = ((start + torch.arange(count)) / count).remainder(1).to(device)
+        rate = (start + _GOLDEN * torch.arange(count)).remainder(1).to(device)
         base = self._model.base(pictures, self.base_steps(pictures, rate))
         none = torch.zeros((), device=device)
-        passed = Passed(pictures, rate, none, none, none)
+        passed = Passed(pictures, rate, none.expand(count), none)
         latents, finite = self._analyse(phase, passed, base, first)
         if phase.quantize:
             latents = self._quantize(phase, latents, rate, finite, passed)
@@ -103,17 +100,12 @@ class ForwardPass:
             if not phase.train_encoder:
                 latents[grid] = values / self._model.latent_rms[number]
                 continue
-            if phase.hold_scale:
-                passed.drift = passed.drift + self._scales.drift(number, values, rate)
-                latents[grid] = values / self._model.latent_rms[number]
-                continue
             # The batch's own scale carries a gradient, so growing all latents gains nothing.
             rms = values.square().mean().sqrt()
             common = rms.detach().clone()
             distributed.mean_([common])
             if torch.isfinite(common):
                 self._model.latent_rms[number].lerp_(common, 1.0 if first else _RMS_SHARE)
-                self._scales.follow(number, values, rate)
             else:
                 finite = False
             latents[grid] = values / rms
@@ -143,7 +135,7 @@ class ForwardPass:
         chosen = self._model.by_grid(parts)
         number = sum(values[0].numel() for values in latents.values())
         errors = [(latents[grid] - chosen[grid]).square().sum((1, 2, 3)) for grid in latents]
-        passed.commitment = (torch.stack(errors).sum(0) / number).mean()
+        passed.commitment = torch.stack(errors).sum(0) / number
         passed.bits = bits
         return {grid: latents[grid] + (chosen[grid] - latents[grid]).detach() for grid in latents}
 

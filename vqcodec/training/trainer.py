@@ -26,15 +26,12 @@ from vqcodec.training.grow import grow
 from vqcodec.training.log import METRICS, VALIDATION, TrainingLog, append_row, drop_rows_after
 from vqcodec.training.losses import picture_losses
 from vqcodec.training.optim import optimisers_of, set_learning_rate
-from vqcodec.training.scales import LatentScales
 from vqcodec.training.step import ForwardPass
 from vqcodec.training.validation import Validator
 from vqcodec.training.viewer import Viewer
 from vqcodec.weights import ModelFile, load_model
 
 LOG_EVERY = 50
-# Weight of the drift of the scale of the latents, where it is held.
-HOLD = 0.3
 
 
 class Trainer:
@@ -93,8 +90,7 @@ class Trainer:
         self.skipped = 0
         self.seconds = 0.0
         self.balancer = AdversarialBalancer()
-        self.scales = LatentScales(len(self.model.grids), self.device)
-        self.forward = ForwardPass(self.model, self.learners, self.scales, self.generator)
+        self.forward = ForwardPass(self.model, self.learners, self.generator)
         self.log = TrainingLog(config.model.bands, self.device)
         # The weights that a phase aside started from, while it lasts.
         self.branch: dict[str, dict[str, Tensor]] | None = None
@@ -175,11 +171,10 @@ class Trainer:
         self.log.count(passed.indices)
         rendering = self.viewer(phase, passed.decoded, pictures, passed.rate)
         of_picture, losses = picture_losses(rendering, phase.losses)
-        of_latents = phase.commitment * passed.commitment + HOLD * passed.drift
+        price = rendering.of_crops(passed.commitment) if phase.balanced else passed.commitment
+        of_latents = phase.commitment * price.mean()
         total = of_picture + of_latents
-        losses = {"total": total} | losses | {"commitment": passed.commitment, "bits": passed.bits}
-        if phase.hold_scale:
-            losses["drift"] = passed.drift
+        losses = {"total": total} | losses | {"commitment": passed.commitment.mean(), "bits": passed.bits}
         if phase.adversarial:
             generated = [part.detach() for part in rendering.features]
             losses["discriminator"] = train_discriminator(
@@ -290,7 +285,6 @@ class Trainer:
             "discriminator": self.discriminator.state_dict(),
             "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
-            "scales": self.scales.state_dict(),
             **self.viewer.state_dict(),
             "step": self.step,
             "skipped": self.skipped,
@@ -314,7 +308,6 @@ class Trainer:
         self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
         for learner, values in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(values)
-        self.scales.load_state_dict(state["scales"])
         self.viewer.load_state_dict(state)
         self.step = state["step"]
         self.skipped = state["skipped"]
