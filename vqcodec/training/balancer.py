@@ -74,16 +74,14 @@ class RateBalancer:
             errors: (N,).
             rate: (N,), points of the dial, 0..1.
         """
-        means, there = means_by_part(errors, rate)
+        means, there = _means_by_part(errors, rate)
         there &= means.isfinite()
         self.usual.copy_(torch.where(there, self.usual.lerp(means, _NEWEST), self.usual))
         return (self._typical / self.usual.clamp_min(1e-7))[rate_bin(rate)]
 
 
-def means_by_part(values: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+def _means_by_part(values: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
     """Means of values by part of the rate dial, over all processes, and the parts that have any, (RATE_BINS,) each.
-
-    A gradient passes through to the values of this process.
 
     Args:
         values: (N,).
@@ -93,7 +91,5 @@ def means_by_part(values: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
     sums = values.new_zeros(RATE_BINS).index_add(0, bins, values)
     counts = values.new_zeros(RATE_BINS).index_add_(0, bins, torch.ones_like(values))
     if distributed.size() > 1:
-        together = sums.detach().clone()
-        distributed.sum_([together, counts])
-        sums = sums + (together - sums.detach())
+        distributed.sum_([sums, counts])
     return sums / counts.clamp_min(1), counts > 0

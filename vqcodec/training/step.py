@@ -66,8 +66,8 @@ class ForwardPass:
     def __call__(self, phase: Phase, pictures: Tensor, first: bool) -> Passed:
         """Pass pictures (N, 3, H, W) through; `first` for the first step of a run."""
         device, count = pictures.device, len(pictures)
-        # Spread evenly over the dial, so that every batch has low and high rates, and so have the crops that losses
-        # look at which see only the first of a batch.
+        # Spread evenly over the dial, so that every batch has low and high rates. So have its first crops, which are
+        # all that some losses see.
         start = torch.rand((), generator=self._generator)
         rate = (start + _GOLDEN * torch.arange(count)).remainder(1).to(device)
         base = self._model.base(pictures, self.base_steps(pictures, rate))
