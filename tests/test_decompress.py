@@ -129,12 +129,14 @@ def test_a_truncated_file_shows_the_stages_that_are_complete(codec: Codec, data:
     for stage in range(len(ends) - 1):
         cut = data[: (ends[stage] + ends[stage + 1]) // 2]
         missing = len(data) - len(cut)
+        # Stages may take no bytes.
+        shown = sum(end <= len(cut) for end in ends)
         with pytest.raises(bitstream.Truncated):
             codec.decompress(cut)
-        expected = rf"{missing} bytes are missing\): {stage + 1} of {len(ends)} stages"
+        expected = rf"{missing} bytes are missing\): {shown} of {len(ends)} stages"
         with pytest.warns(TruncatedWarning, match=expected):
             picture = codec.decompress(cut, allow_truncated=True, region=(900, 900, 200, 100))
-        coarser = codec.decompress(data, stages=stage + 1, region=(900, 900, 200, 100))
+        coarser = codec.decompress(data, stages=shown, region=(900, 900, 200, 100))
         assert difference(picture, np.asarray(coarser, int)) == 0
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vqcodec.errors import ImageError
 from vqcodec.training.data import CropSampler, reductions, without_colour
-from vqcodec.training.plain import plain_crop
+from vqcodec.training.plain import finer_steps, on_flat_ground, plain_crop
 
 
 def gradient(width: int, height: int) -> Image.Image:
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_crops_are_cut_from_the_photographs_at_their_scales(folder: Path) -> None:
-    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.0)
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.0, ground=0.0)
     crops = sampler.batch(np.random.default_rng(0), 300, 64)
     assert crops.shape == (300, 3, 64, 64)
     assert crops.dtype == torch.float32
@@ -57,14 +57,14 @@ def test_large_photographs_are_seen_down_to_a_third_of_a_megapixel() -> None:
 
 
 def test_the_draws_decide(folder: Path) -> None:
-    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.0)
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.0, ground=0.0)
     one, same, other = (sampler.batch(np.random.default_rng(seed), 4, 48) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
 def test_crops_larger_than_the_photographs_are_refused(folder: Path) -> None:
-    sampler = CropSampler([folder / "500.png"], plain=0.0, grey=0.0)
+    sampler = CropSampler([folder / "500.png"], plain=0.0, grey=0.0, ground=0.0)
     assert sampler.largest_crop == 300
     assert sampler.batch(np.random.default_rng(0), 2, 300).shape == (2, 3, 300, 300)
     with pytest.raises(ValueError, match="no photograph has sides of 304 pixels"):
@@ -92,7 +92,7 @@ def test_some_crops_are_plain():
 
 
 def test_the_share_of_plain_crops_is_that_asked_for(folder):
-    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.3)
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.3, ground=0.0)
     batch = sampler.batch(np.random.default_rng(0), 200, 64)
     # Blue is the width of the photograph, in tens of pixels.
     blue = (batch[:, 2] + 1) * 127.5
@@ -102,10 +102,50 @@ def test_the_share_of_plain_crops_is_that_asked_for(folder):
 
 
 def test_the_share_of_grey_crops_is_that_asked_for(folder):
-    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.3)
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.3, ground=0.0)
     crops = sampler.batch(np.random.default_rng(0), 200, 64)
     grey = (crops.amax(1) - crops.amin(1)).amax((1, 2)) == 0
     assert 0.2 < grey.float().mean() < 0.4
     # They keep their brightness.
     crop = torch.tensor([[[255, 255, 255], [0, 0, 0], [0, 255, 0]]], dtype=torch.uint8)
     assert without_colour(crop)[0, :, 1].tolist() == [255, 0, 150]
+
+
+def test_some_crops_stand_on_a_flat_ground(folder):
+    sampler = CropSampler(sorted(folder.glob("*.png")), plain=0.0, grey=0.0, ground=0.3)
+    crops = sampler.batch(np.random.default_rng(0), 300, 64)
+    # Corners have one colour, which those of the photographs never have.
+    corners = crops[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    grounds = (corners == corners[:, :, :1]).all(1).sum(1) >= 3
+    assert 0.2 < grounds.float().mean() < 0.4
+
+
+def test_a_flat_ground_surrounds_a_part_that_stays_as_it_is():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        crop = torch.from_numpy(rng.integers(0, 256, (96, 64, 3), dtype=np.uint8))
+        found = on_flat_ground(rng, crop)
+        kept = (found == crop).all(2)
+        rows, columns = kept.sum(1).max(), kept.sum(0).max()
+        assert 12 <= columns <= 75
+        assert 8 <= rows <= 50
+        colours = found[~kept].unique(dim=0)
+        assert len(colours) == 1
+
+
+def test_plain_pictures_have_a_base_of_fine_steps():
+    torch.manual_seed(0)
+    noise = torch.rand(1, 3, 128, 128) * 2 - 1
+    # Means of squares differ, as those of the noise hardly do.
+    texture = (noise + (torch.rand(1, 3, 8, 8) * 2 - 1).repeat_interleave(16, 2).repeat_interleave(16, 3)) / 2
+    partly = torch.full_like(texture, 0.3)
+    partly[..., 80:, 80:] = texture[..., 80:, 80:]
+    ramp = torch.linspace(-1, 1, 128).expand_as(texture)
+    pictures = torch.cat([torch.zeros_like(texture), ramp, partly, texture])
+    usual, draws = torch.full((4,), 20.0), torch.full((4,), 0.5)
+    flat, sloped, some, none = finer_steps(usual, pictures, draws).tolist()
+    assert flat == sloped == 1
+    assert none == pytest.approx(20 ** (1 - 0.5**3))
+    assert 1 < some < 0.8 * none
+    assert (finer_steps(usual, pictures, torch.zeros(4))[2:] == 20).all()
+    assert (finer_steps(usual, pictures, torch.ones(4)) == 1).all()

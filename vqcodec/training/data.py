@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.errors import ImageError
-from vqcodec.training.plain import plain_crop
+from vqcodec.training.plain import on_flat_ground, plain_crop
 
 
 def load_rgb(path: Path, max_side: int | None = None) -> Image.Image:
@@ -74,6 +74,7 @@ class CropSampler:
         device: where the photographs are held and the crops come from.
         plain: share of crops that are flat colours and ramps (see `vqcodec.training.plain`).
         grey: share of the others that lose their colours. In these, a tint is seen that photographs hide.
+        ground: share of the others of which a part stands on a flat colour.
 
     Raises:
         ImageError: a file cannot be read; the message names it.
@@ -87,9 +88,11 @@ class CropSampler:
         device: torch.device | str = "cpu",
         plain: float = 0.04,
         grey: float = 0.04,
+        ground: float = 0.04,
     ) -> None:
         self._plain = plain
         self._grey = grey
+        self._ground = ground
         self._device = device
         # By photograph, each at its scales, largest first: (h, w, 3) uint8.
         self._scales: list[list[Tensor]] = []
@@ -141,7 +144,8 @@ class CropSampler:
             top, left = (int(rng.integers(side - size + 1)) for side in image.shape[:2])
             crop = image[top : top + size, left : left + size]
             crop = crop.flip(1) if rng.random() < 0.5 else crop
-            crops.append(without_colour(crop) if rng.random() < self._grey else crop)
+            crop = without_colour(crop) if rng.random() < self._grey else crop
+            crops.append(on_flat_ground(rng, crop) if rng.random() < self._ground else crop)
         return torch.stack(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from vqcodec.training.perceptual import distance, texture_distance
 
-# Edges in pixels of the cells of `lattice_error`, and how many cells a window has along each edge.
-LATTICES = (8, 16)
-CELLS = 8
+# Edges in pixels of the cells of `lattice_error`, which are the steps of the generator, and how many cells a window has
+# along each edge.
+LATTICES = {4: 16, 8: 8, 16: 8}
 
 
 @dataclass
@@ -131,19 +131,19 @@ def picture_losses(rendering: Rendering, weights: Mapping[str, Weight]) -> tuple
 
 
 def lattice_error(error: Tensor) -> Tensor:
-    """Mean absolute error (N,) of what repeats every 8 pixels, and of what repeats every 16, summed.
+    """Mean absolute error (N,) of what repeats every 4 pixels, of what repeats every 8, and every 16, summed.
 
     Errors are averaged over pixels of the same place in neighbouring cells, and what all pixels of a cell have in
     common is left out. Texture whose strokes lie elsewhere than they should averages out. A grid does not, which a
     generator without noise likes to draw for texture.
 
     Args:
-        error: (N, C, h, w), h and w multiples of 16; what is left beyond windows of 8 x 8 cells does not count.
+        error: (N, C, h, w), h and w multiples of 16; what is left beyond whole windows of cells does not count.
     """
     total = error.new_zeros(len(error))
-    for cell in LATTICES:
-        rows, columns = (max(1, side // (cell * CELLS)) for side in error.shape[2:])
-        down, over = (min(CELLS, side // cell) for side in error.shape[2:])
+    for cell, most in LATTICES.items():
+        rows, columns = (max(1, side // (cell * most)) for side in error.shape[2:])
+        down, over = (min(most, side // cell) for side in error.shape[2:])
         part = error[..., : rows * down * cell, : columns * over * cell]
         cells = part.reshape(*error.shape[:2], rows, down, cell, columns, over, cell).mean((3, 6))
         total = total + (cells - cells.mean((3, 5), keepdim=True)).abs().flatten(1).mean(1)

@@ -15,6 +15,7 @@ from vqcodec.planes import RATES
 from vqcodec.rate import LMBDAS_WITHOUT_DIAL
 from vqcodec.runtime.device import autocast
 from vqcodec.training.data import CropSampler
+from vqcodec.training.plain import finer_steps
 
 CROP = 256
 """Edge in pixels of the crops, or less if no photograph is that large."""
@@ -95,8 +96,9 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
     rates = np.round((RATES - 1) * dial)
     rate = torch.from_numpy(rates / (RATES - 1)).float()
     usual = np.array([model.config.base_step(point) for point in rate.tolist()])
-    steps = np.maximum(1, np.round(usual ** (1 - rng.random(count) ** 3)))
-    base = model.base(pictures, torch.from_numpy(steps).float())
+    draws = torch.from_numpy(rng.random(count)).to(pictures)
+    steps = finer_steps(torch.from_numpy(usual).to(pictures), pictures, draws).round()
+    base = model.base(pictures, steps)
     with autocast(pictures.device):
         latents = model.analyse(pictures, base, rate)
     lmbdas = [model.config.lmbda(point) * _SPREAD ** rng.uniform(-1, 1) for point in rate.tolist()]
@@ -116,7 +118,7 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
         layers,
         torch.from_numpy(rates).long(),
         base.planes.to(torch.int16),
-        torch.from_numpy(steps).long(),
+        steps.long(),
     )
 
 

@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from vqcodec.config import BLOCK
 from vqcodec.model import VQGAN
 from vqcodec.model.base import Base
 from vqcodec.runtime.device import autocast
 from vqcodec.training import distributed
 from vqcodec.training.codebook import CodebookLearner
 from vqcodec.training.config import Phase
+from vqcodec.training.plain import finer_steps
 
-# Mean bend of the colours of plain pictures, in levels, by which they are told.
-_PLAIN = 1.5
 # Turns of the dial from one crop to the next: any first few crops of a batch are spread evenly.
 _GOLDEN = (5**0.5 - 1) / 2
 # Weight of a batch in the running root mean square of the latents.
@@ -84,8 +81,7 @@ class ForwardPass:
         """Steps of the base (N,), from those of the dial down to one level, which files take for plain pictures."""
         steps = self._model.config.base_step(rate)
         draws = torch.rand(len(rate), generator=self._generator).to(rate.device)
-        steps = (steps ** (1 - draws.pow(3))).clamp_min(1)
-        return torch.where(_is_plain(pictures), torch.ones_like(steps), steps)
+        return finer_steps(steps, pictures, draws)
 
     def _analyse(
         self, phase: Phase, passed: Passed, base: Base, first: bool
@@ -138,10 +134,3 @@ class ForwardPass:
         passed.commitment = torch.stack(errors).sum(0) / number
         passed.bits = bits
         return {grid: latents[grid] + (chosen[grid] - latents[grid]).detach() for grid in latents}
-
-
-def _is_plain(pictures: Tensor) -> Tensor:
-    """Whether pictures (N, 3, H, W) have colours so even that a base in steps of one level costs next to nothing."""
-    means = F.avg_pool2d(pictures, BLOCK) * 127.5
-    across, down = means.diff(n=2, dim=3).abs(), means.diff(n=2, dim=2).abs()
-    return (across.mean((1, 2, 3)) + down.mean((1, 2, 3))) < _PLAIN
