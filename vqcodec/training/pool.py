@@ -95,9 +95,8 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
     dial = (rng.random() + np.arange(count) / count) % 1
     rates = np.round((RATES - 1) * dial)
     rate = torch.from_numpy(rates / (RATES - 1)).float()
-    usual = np.array([model.config.base_step(point) for point in rate.tolist()])
     draws = torch.from_numpy(rng.random(count)).to(pictures)
-    steps = finer_steps(torch.from_numpy(usual).to(pictures), pictures, draws).round()
+    steps = finer_steps(model.config.base_step(rate.to(pictures)), pictures, draws).round()
     base = model.base(pictures, steps)
     with autocast(pictures.device):
         latents = model.analyse(pictures, base, rate)
