@@ -185,6 +185,20 @@ def test_a_ramp_beside_a_photograph_does_not_make_its_base_dear():
     assert planes.steps.min() > 4
 
 
+@pytest.mark.parametrize("quality", [30, 100])
+@pytest.mark.parametrize("colour", [(255, 255, 255), (200, 30, 60)])
+def test_a_flat_ground_costs_next_to_nothing(colour, quality):
+    """A picture of a product: more of the ground adds less than 0.005 bits per pixel."""
+    product = photograph("cat.jpg").resize((220, 150))
+    bits, pixels = [], []
+    for width, height in ((384, 320), (896, 704)):
+        picture = Image.new("RGB", (width, height), colour)
+        picture.paste(product, (80, 80))
+        bits.append(8 * len(vqcodec.compress(picture, quality=quality)))
+        pixels.append(width * height)
+    assert bits[1] - bits[0] < 0.005 * (pixels[1] - pixels[0])
+
+
 def test_ten_rounds_leave_a_colour_where_it_was():
     image = Image.new("RGB", (96, 80), (64, 100, 30))
     for _ in range(10):

@@ -14,12 +14,10 @@ from vqcodec.errors import LossWarning, TargetError
 from vqcodec.planes import Planes
 from vqcodec.rate import LOWEST, TOLERANCE, Setting, search, setting_at
 from vqcodec.runtime.pixels import block_means
-from vqcodec.runtime.transform import PLAIN_STEP, Transform
+from vqcodec.runtime.transform import PLAIN_STEP, PLAIN_TOLERANCE, Transform
 
 # Positions along the edges of a tile of a file, which has one step of the base.
 TILE = 64
-# Levels by which a plain square may differ from its base before it gets indices.
-_TOLERANCE = 2.5
 # Mean bend of the colours of a row of squares, in levels, up to which it is worth looking whether the base shows it.
 _STRAIGHT = 2.0
 # Pieces of a picture that rates are estimated from, and their edges in pixels.
@@ -55,7 +53,7 @@ class Analysis:
         """Base and index planes at a setting."""
         planes = self._base(setting)
         found = self._transform.quantize(self._latents_over(planes), planes, setting.lmbda)
-        return self._transform.settle(self._pixels, found, _TOLERANCE)
+        return self._transform.settle(self._pixels, found, PLAIN_TOLERANCE)
 
     def estimate(self, setting: Setting) -> float:
         """Bytes that planes at a setting take, by fixed frequencies of the indices."""
@@ -83,7 +81,7 @@ class Analysis:
         for top in range(0, len(rows), TILE):
             # A tile with more rows that bend is not nearly all smooth, whatever the others are.
             rows[top : top + TILE] &= rows[top : top + TILE].mean() >= NEARLY_ALL
-        return self._transform.shown(self._pixels, planes, rows, _TOLERANCE)
+        return self._transform.shown(self._pixels, planes, rows, PLAIN_TOLERANCE)
 
     def _latents_over(self, planes: Planes) -> dict[int, np.ndarray]:
         if self._latents is not None:

@@ -18,6 +18,7 @@ from vqcodec.image.find import pictures_below
 from vqcodec.training.checkpoint import FIDELITY
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
+from vqcodec.training.pool import index_pool
 from vqcodec.training.release import release
 from vqcodec.training.trainer import Trainer
 from vqcodec.weights import load_model
@@ -59,6 +60,15 @@ def test_a_released_model_compresses(crops: CropSampler, tmp_path: Path) -> None
     with Image.open(DATA / "cat.jpg") as image:
         codec = Codec(file)
         assert codec.decompress(codec.compress(image)).size == image.size
+
+
+def test_pools_have_no_indices_in_plain_crops_as_files_have_none() -> None:
+    sampler = CropSampler(pictures_below(DATA), plain=1.0)
+    pool = index_pool(load_model("photo").network(), sampler, 8)
+    flat = (pool.base.flatten(2).diff(dim=2) == 0).flatten(1).all(1)
+    assert flat.any()
+    assert (pool.steps[flat] == 1).all()
+    assert not any(layer[flat].any() for layer in pool.layers)
 
 
 def test_after_an_adversarial_phase_both_generators_are_released(crops: CropSampler, tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from vqcodec.weights import ModelFile
 PLAIN_STEP = 1
 """Step of the base, in levels, of tiles that are plain."""
 
+PLAIN_TOLERANCE = 2.5
+"""Levels by which a plain square may differ from its base before it gets indices."""
+
 # Share of positions that may go on to a missing layer before the generator is told a lower rate.
 _SELDOM = 0.05
 

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.codebooks import BandCodebooks, PlainCodebook, codebooks_of
 from vqcodec.model import VQGAN, TamingVQGAN
+from vqcodec.model.base import Base, enlarged
 from vqcodec.planes import RATES
 from vqcodec.rate import LMBDAS_WITHOUT_DIAL
 from vqcodec.runtime.device import autocast
+from vqcodec.runtime.transform import PLAIN_STEP, PLAIN_TOLERANCE
 from vqcodec.training.data import CropSampler
 from vqcodec.training.plain import finer_steps
 
@@ -101,6 +104,7 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
     with autocast(pictures.device):
         latents = model.analyse(pictures, base, rate)
     lmbdas = [model.config.lmbda(point) * _SPREAD ** rng.uniform(-1, 1) for point in rate.tolist()]
+    coded = ~_plain(pictures, base, model.config.downsampling)
     of_bands = []
     for codebooks, part in zip(_codebooks(model), model.by_band(latents), strict=True):
         _, dim, rows, columns = part.shape
@@ -111,7 +115,10 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
                 for flat, lmbda, point in zip(flats, lmbdas, rate.tolist(), strict=True)
             ]
         )
-        of_bands.append(torch.from_numpy(chosen).view(count, rows, columns, -1).to(torch.int16))
+        scale = rows // coded.shape[1]
+        there = coded.repeat_interleave(scale, 1).repeat_interleave(scale, 2).cpu()
+        indices = torch.from_numpy(chosen).view(count, rows, columns, -1).to(torch.int16)
+        of_bands.append(indices * there[..., None])
     layers = [of_bands[layer.band][..., layer.stage] for layer in model.config.layers]
     return Pool(
         layers,
@@ -119,6 +126,13 @@ def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
         base.planes.to(torch.int16),
         steps.long(),
     )
+
+
+def _plain(pictures: Tensor, base: Base, step: int) -> Tensor:
+    """Positions (N, h, w) bool that the base alone shows, which have no indices in files (`Transform.settle`)."""
+    off = (pictures - enlarged(base.picture, step)).abs().amax(1) * 127.5
+    worst = F.max_pool2d(off[:, None], step)[:, 0]
+    return (worst <= PLAIN_TOLERANCE) & (base.steps == PLAIN_STEP)[:, None, None]
 
 
 @torch.no_grad()
