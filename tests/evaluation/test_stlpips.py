@@ -48,6 +48,15 @@ def test_features_of_one_reference_serve_many_images(metric: STLPIPS) -> None:
     torch.testing.assert_close(cached, metric(image.expand_as(others), others))
 
 
+@pytest.mark.parametrize("shape", [(419, 333), (160, 500)])
+def test_windows_give_the_distance_of_the_whole(metric: STLPIPS, shape: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    blurred = torch.nn.functional.avg_pool2d(image, 5, 1, 2)
+    torch.testing.assert_close(
+        metric.in_windows(image, blurred, 64), metric(image, blurred), rtol=1e-5, atol=0
+    )
+
+
 def test_too_small_an_image_is_refused(metric: STLPIPS) -> None:
     with pytest.raises(ValueError, match="sides from 32"):
         metric(torch.zeros(1, 3, 31, 64), torch.zeros(1, 3, 31, 64))

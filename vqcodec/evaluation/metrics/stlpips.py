@@ -7,9 +7,9 @@ first convolution has stride 1. The weights are the authors', read from the inst
 """
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -78,6 +78,12 @@ def _vgg16_stages() -> list[list[nn.Module]]:
 
 
 _STAGES = {"alex": _alexnet_stages, "vgg": _vgg16_stages}
+_STRIDES = {"alex": (2, 4, 8, 8, 8), "vgg": (1, 2, 4, 8, 16)}
+# How far the trunks see, in whole strides.
+_REACH = 128
+# Images of more pixels are compared window by window. The features of larger ones would take many gigabytes.
+_AT_ONCE = 1 << 22
+_WINDOW = 896
 
 
 class STLPIPS(nn.Module):
@@ -98,6 +104,7 @@ class STLPIPS(nn.Module):
         super().__init__()
         if net not in _STAGES:
             raise ValueError(f"no ST-LPIPS trunk {net!r}, only {', '.join(_STAGES)}")
+        self.strides = _STRIDES[net]
         self.stages = nn.ModuleList(nn.Sequential(*layers) for layers in _STAGES[net]())
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
@@ -147,9 +154,39 @@ class STLPIPS(nn.Module):
         """Compute the distance (N,) between results of `features`. Batch sizes must match, or one be 1."""
         total = torch.zeros(())
         for a, b, weights in zip(features_a, features_b, self.channel_weights, strict=True):
-            difference = (_unit_vectors(a) - _unit_vectors(b)).square_()
-            total = total + F.conv2d(difference, weights).mean(dim=(1, 2, 3))
+            total = total + _differences(a, b, weights).mean(dim=(1, 2, 3))
         return total
+
+    def in_windows(
+        self,
+        a: Tensor,
+        b: Tensor,
+        edge: int = _WINDOW,
+        features: Callable[[Tensor], list[Tensor]] | None = None,
+    ) -> Tensor:
+        """Compute the same distance (N,) in little memory, but with more work.
+
+        The features of each window come from the window and all around it that they depend on, so the distance
+        differs by rounding only.
+
+        Args:
+            a: (N, 3, H, W) in -1..1, sides at least 32.
+            b: the same of the other images.
+            edge: of the windows, a multiple of 16.
+            features: computes the features in place of the method.
+        """
+        features = features or self.features
+        sums = torch.zeros(len(self.stages), len(a))
+        counts = torch.zeros(len(self.stages), 1)
+        for down in _windows(a.shape[2], edge):
+            for across in _windows(a.shape[3], edge):
+                parts = [features(images[:, :, down.seen, across.seen]) for images in (a, b)]
+                for number, stride in enumerate(self.strides):
+                    one, other = (part[number][:, :, down.of(stride), across.of(stride)] for part in parts)
+                    found = _differences(one, other, self.channel_weights[number])
+                    sums[number] += found.sum(dim=(1, 2, 3))
+                    counts[number] += found[0].numel()
+        return (sums / counts).sum(0)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Compute the distance (N,) between images a and b, each (N, 3, H, W) in -1..1, sides at least 32.
@@ -177,16 +214,47 @@ class StLpips(Measure):
         self._trunk = channels_last(STLPIPS(net))
         self._bfloat16 = native_bfloat16()
 
-    def prepare(self, original: Shown) -> list[Tensor]:
-        return self._features(original)
+    def prepare(self, original: Shown) -> list[Tensor] | Tensor:
+        """Features of the original, or the original itself if it is large."""
+        tensor = original.tensor
+        return tensor if tensor[0, 0].numel() > _AT_ONCE else self._features(tensor)
 
-    def compare(self, prepared: list[Tensor], decoded: Shown) -> float:
-        return float(self._trunk.distance(prepared, self._features(decoded)))
+    def compare(self, prepared: list[Tensor] | Tensor, decoded: Shown) -> float:
+        if isinstance(prepared, Tensor):
+            return float(self._trunk.in_windows(prepared, decoded.tensor, features=self._features))
+        return float(self._trunk.distance(prepared, self._features(decoded.tensor)))
 
-    def _features(self, shown: Shown) -> list[Tensor]:
+    def _features(self, image: Tensor) -> list[Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
-            features = self._trunk.features(shown.tensor.to(memory_format=torch.channels_last))
+            features = self._trunk.features(image.to(memory_format=torch.channels_last))
         return [feature.float() for feature in features]
+
+
+class _Window(NamedTuple):
+    """A part of a side of an image, from `first` to before `end`. The last one has all the rest."""
+
+    first: int
+    end: int | None
+
+    @property
+    def seen(self) -> slice:
+        """The part with all around it that its features depend on."""
+        return slice(max(0, self.first - _REACH), self.end and self.end + _REACH)
+
+    def of(self, stride: int) -> slice:
+        """The part in features of what is seen."""
+        start = self.seen.start
+        return slice((self.first - start) // stride, self.end and (self.end - start) // stride)
+
+
+def _windows(size: int, edge: int) -> list[_Window]:
+    firsts = range(0, size, edge)
+    return [_Window(first, None if first == firsts[-1] else first + edge) for first in firsts]
+
+
+def _differences(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
+    """Distances (N, 1, H, W) of the features (N, C, H, W) of one stage."""
+    return F.conv2d((_unit_vectors(a) - _unit_vectors(b)).square_(), weights)
 
 
 def _unit_vectors(features: Tensor) -> Tensor:
