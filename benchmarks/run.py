@@ -36,7 +36,7 @@ CODECS = ("vqcodec", "vqcodec-faithful", "jpeg", "webp", "avif", "jxl")
 # On large photographs, where metrics take their time: those that decide, and as many points as the table needs.
 LARGE_CODECS = ("vqcodec", "avif")
 LARGE_METRICS = ("psnr", "st-lpips-alex", "st-lpips-vgg")
-LARGE_QUALITIES = {"vqcodec": (20, 40, 55, 70, 85), "avif": (12, 22, 34, 46, 58)}
+LARGE_QUALITIES = {"vqcodec": (20, 40, 55, 70, 85), "avif": (12, 22, 34, 46, 60)}
 OVERLAYS = ("av1", "vtm", "mbt2018-mean", "ms-illm")
 PICTURES = 8
 PICTURE_RATES = (0.05, 0.15, 0.4)
