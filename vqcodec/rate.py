@@ -19,7 +19,7 @@ DEFAULT_QUALITY = 50
 
 # The size of files grows fastest at the lower end of the dial. So that qualities are spread evenly over sizes, they are
 # closer together there.
-_BEND = 1.5
+BEND = 1.5
 # Places on the dial that a search may use: 0 and 1 are quality 0 and 100. Beyond them the networks stay where they
 # are, and only lambda and the step of the base change.
 LOWEST, HIGHEST = -1.0, 1.5
@@ -70,7 +70,7 @@ def place_of(quality: float) -> float:
         raise ValueError(f"quality {quality!r} is not a number between 0 and 100")
     if not 0 <= quality <= 100:
         raise ValueError(f"quality {quality} is not between 0 and 100")
-    return float((quality / 100) ** _BEND)
+    return float((quality / 100) ** BEND)
 
 
 def setting_at(config: Shape, place: float) -> Setting:

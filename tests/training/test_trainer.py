@@ -11,16 +11,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from pytorch_msssim import ms_ssim
 from torch import nn
 
 from tests.support.planes import TOY
 from vqcodec.evaluation.metrics.stlpips import STLPIPS
 from vqcodec.image.find import pictures_below
+from vqcodec.rate import BEND
 from vqcodec.training import checkpoint
 from vqcodec.training.balancer import RateBalancer
 from vqcodec.training.config import Phase, TrainConfig
 from vqcodec.training.data import CropSampler
-from vqcodec.training.losses import LOSSES, Rendering, lattice_error, picture_losses
+from vqcodec.training.losses import (
+    LOSSES,
+    SCALES,
+    Rendering,
+    lattice_error,
+    msssim,
+    picture_losses,
+    structure,
+)
 from vqcodec.training.perceptual import distance, texture_distance
 from vqcodec.training.trainer import Trainer
 from vqcodec.training.validation import Validator
@@ -324,13 +335,14 @@ def test_a_weight_that_is_none_is_named(weight):
 
 @pytest.mark.parametrize("count", [4, 7, 16])
 def test_the_first_crops_of_a_batch_are_spread_over_the_dial(crops, tmp_path, count):
-    """Losses that see a share of the crops see the first of them."""
+    """Losses that see a share of the crops see the first of them. Low rates come often: they are of many qualities."""
     trainer = Trainer(RECIPE, crops, None, tmp_path)
     pictures = crops.batch(np.random.default_rng(0), 16, 32)
     for seed in range(5):
         trainer.generator.manual_seed(seed)
-        rate = trainer.forward(RECIPE.phases[0], pictures, first=True).rate[:count].sort().values
-        gaps = torch.cat([rate, rate[:1] + 1]).diff()
+        rate = trainer.forward(RECIPE.phases[0], pictures, first=True).rate[:count]
+        quality = rate.pow(1 / BEND).sort().values
+        gaps = torch.cat([quality, quality[:1] + 1]).diff()
         assert gaps.max() < 2 / count
 
 
@@ -422,6 +434,25 @@ def test_a_recipe_that_is_not_json_is_refused_by_line(tmp_path):
     with pytest.raises(ValueError) as caught:
         TrainConfig.load(path)
     assert str(caught.value) == f"{path}: not JSON: Expecting ':' delimiter (line 3, column 12)"
+
+
+def test_structure_is_ms_ssim_of_the_picture_reduced():
+    torch.manual_seed(0)
+    pictures = F.avg_pool2d(torch.rand(2, 3, 768, 1024) * 2 - 1, 4, 2, 1)
+    decoded = (0.8 * pictures + 0.05 * torch.randn_like(pictures)).clamp(-1, 1)
+    reduced = (F.avg_pool2d(part / 2 + 0.5, 2) for part in (decoded, pictures))
+    weights = [share / sum(SCALES) for share in SCALES]
+    expected = ms_ssim(*reduced, data_range=1.0, size_average=False, weights=weights)
+    assert structure(decoded, pictures).tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+    assert structure(pictures, pictures).tolist() == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_the_msssim_loss_pulls_towards_the_picture():
+    torch.manual_seed(0)
+    picture = F.interpolate(torch.rand(1, 3, 16, 16), scale_factor=8, mode="bilinear") * 2 - 1
+    decoded = (picture * 0.5).requires_grad_()
+    msssim(Rendering(decoded, picture, torch.zeros(1))).sum().backward()
+    assert ((picture - decoded.detach()) * decoded.grad).sum() < 0
 
 
 @pytest.mark.parametrize("period", [4, 8, 16])

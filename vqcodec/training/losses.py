@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,6 +18,12 @@ from vqcodec.training.perceptual import distance, texture_distance
 # Edges in pixels of the cells of `lattice_error`, which are the steps of the generator, and how many cells a window has
 # along each edge.
 LATTICES = {4: 16, 8: 8, 16: 8}
+# Weights of the scales of `structure`, those of MS-SSIM for its second to fourth scale. The last stands for the fifth,
+# too, which crops are too small for.
+SCALES = 0.2856, 0.3001, 0.2363 + 0.1333
+# Constants of SSIM for pictures in -1..1, and its window: Gaussian, 11 pixels wide.
+LUMINANCE, CONTRAST = 4 * 0.01**2, 4 * 0.03**2
+WINDOW, DEVIATION = 11, 1.5
 
 
 @dataclass
@@ -82,6 +89,11 @@ def lattice(rendering: Rendering) -> Tensor:
     return lattice_error(rendering.error)
 
 
+def msssim(rendering: Rendering) -> Tensor:
+    """1 minus `structure`: strokes and contrasts, in faint texture as much as in strong one."""
+    return rendering.of_crops(1 - structure(rendering.decoded, rendering.pictures))
+
+
 def perceptual(rendering: Rendering) -> Tensor:
     """Squared distance of normalised features."""
     return rendering.of_seen(distance(rendering.features, rendering.wanted))
@@ -99,7 +111,8 @@ def stlpips(rendering: Rendering) -> Tensor:
 
 
 LOSSES: dict[str, Callable[[Rendering], Tensor]] = {
-    function.__name__: function for function in (l1, mse, coarse, lattice, perceptual, texture, stlpips)
+    function.__name__: function
+    for function in (l1, mse, coarse, lattice, msssim, perceptual, texture, stlpips)
 }
 """Every loss by the name that recipes use."""
 
@@ -128,6 +141,32 @@ def picture_losses(rendering: Rendering, weights: Mapping[str, Weight]) -> tuple
         else:
             total = total + weight * parts[name]
     return total, parts
+
+
+def structure(decoded: Tensor, pictures: Tensor) -> Tensor:
+    """MS-SSIM (N,) (Wang et al. 2003) without its finest scale, which has the least weight and takes the most time.
+
+    Args:
+        decoded, pictures: (N, 3, h, w) in [-1, 1], sides of at least 88.
+    """
+    places = torch.arange(WINDOW, device=decoded.device) - WINDOW // 2
+    weights = torch.exp(-0.5 * (places / DEVIATION).square())
+    kernel = (weights / weights.sum()).expand(15, 1, WINDOW)
+    pair = torch.cat([decoded, pictures], 1).float().contiguous()
+    total = pair.new_zeros(())
+    for number, share in enumerate(SCALES, start=1):
+        pair = F.avg_pool2d(pair, 2)
+        one, other = pair.chunk(2, 1)
+        maps = torch.cat([one, other, one.square(), other.square(), one * other], 1)
+        maps = F.conv2d(F.conv2d(maps, kernel[:, :, :, None], groups=15), kernel[:, :, None], groups=15)
+        mean, other_mean, square, other_square, product = maps.chunk(5, 1)
+        squares, both = mean.square() + other_mean.square(), mean * other_mean
+        found = (2 * (product - both) + CONTRAST) / (square + other_square - squares + CONTRAST)
+        if number == len(SCALES):
+            light = 2 * (mean + other_mean + 1) + LUMINANCE
+            found = found * (2 * both + light) / (squares + light)
+        total = total + share * found.mean((2, 3)).clamp_min(1e-3).log()
+    return (total / sum(SCALES)).exp().mean(1)
 
 
 def lattice_error(error: Tensor) -> Tensor:

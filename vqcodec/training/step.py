@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vqcodec.model import VQGAN
 from vqcodec.model.base import Base
+from vqcodec.rate import BEND
 from vqcodec.runtime.device import autocast
 from vqcodec.training import distributed
 from vqcodec.training.codebook import CodebookLearner
@@ -63,10 +64,10 @@ class ForwardPass:
     def __call__(self, phase: Phase, pictures: Tensor, first: bool) -> Passed:
         """Pass pictures (N, 3, H, W) through; `first` for the first step of a run."""
         device, count = pictures.device, len(pictures)
-        # Spread evenly over the dial, so that every batch has low and high rates. So have its first crops, which are
-        # all that some losses see.
+        # Spread over the dial as the qualities of files are, so that every batch has low and high rates. So have its
+        # first crops, which are all that some losses see.
         start = torch.rand((), generator=self._generator)
-        rate = (start + _GOLDEN * torch.arange(count)).remainder(1).to(device)
+        rate = (start + _GOLDEN * torch.arange(count)).remainder(1).pow(BEND).to(device)
         base = self._model.base(pictures, self.base_steps(pictures, rate))
         none = torch.zeros((), device=device)
         passed = Passed(pictures, rate, none.expand(count), none)
