@@ -14,7 +14,7 @@ from vqcodec.codebooks import BandCodebooks, PlainCodebook, codebooks_of
 from vqcodec.model import VQGAN, TamingVQGAN
 from vqcodec.model.base import Base, enlarged
 from vqcodec.planes import RATES
-from vqcodec.rate import LMBDAS_WITHOUT_DIAL
+from vqcodec.rate import BEND, LMBDAS_WITHOUT_DIAL
 from vqcodec.runtime.device import autocast
 from vqcodec.runtime.transform import PLAIN_STEP, PLAIN_TOLERANCE
 from vqcodec.training.data import CropSampler
@@ -94,8 +94,8 @@ def index_pool(model: VQGAN | TamingVQGAN, crops: CropSampler, count: int, seed:
 @torch.no_grad()
 def _encoded(model: VQGAN, pictures: Tensor, rng: np.random.Generator) -> Pool:
     count = len(pictures)
-    # Every batch has low and high rates.
-    dial = (rng.random() + np.arange(count) / count) % 1
+    # Every batch has low and high rates, spread as the qualities of files are.
+    dial = ((rng.random() + np.arange(count) / count) % 1) ** BEND
     rates = np.round((RATES - 1) * dial)
     rate = torch.from_numpy(rates / (RATES - 1)).float()
     draws = torch.from_numpy(rng.random(count)).to(pictures)
