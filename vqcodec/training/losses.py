@@ -146,6 +146,8 @@ def picture_losses(rendering: Rendering, weights: Mapping[str, Weight]) -> tuple
 def structure(decoded: Tensor, pictures: Tensor) -> Tensor:
     """MS-SSIM (N,) (Wang et al. 2003) without its finest scale, which has the least weight and takes the most time.
 
+    `pytorch_msssim` refuses pictures as small as training crops are at half their size.
+
     Args:
         decoded, pictures: (N, 3, h, w) in [-1, 1], sides of at least 88.
     """
