@@ -20,6 +20,8 @@ from vqcodec.training.pool import Pool
 
 WEIGHT_ONE = 1 << WEIGHT_BITS
 RATE_PARTS = 1 << RATE_BITS
+# Added to anything from 1/2 on, or multiplied by any weight and then added, it changes no float.
+_NOTHING = 1e-20
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class FloatContextModel(nn.Module, ContextLayers[Tensor]):
             own = added
             if "own" in tensors:
                 own = F.embedding(indices, self._round(UNIT * tensors["own"], 127))
-            total = self.bias(number, "r1")[pool.rates[crop] >> (8 - RATE_BITS)]
+            total = self.bias(number, "r1", pool.rates[crop] >> (8 - RATE_BITS))
             total = total + self._of_passes(number, grid, alive, own)
             if "w1" in tensors:
                 near = _gathered(_clamped(before[layer.scale]), inside[alive], grid.steps(NEIGHBOURHOOD))
@@ -143,7 +145,7 @@ class FloatContextModel(nn.Module, ContextLayers[Tensor]):
     def _of_passes(self, number: int, grid: Grid, alive: Tensor, own: Tensor) -> Tensor:
         """What positions (n,) know of their own layer, given its embeddings (positions, F): (n, H)."""
         passes, inside = torch.from_numpy(grid.passes(number))[alive], torch.from_numpy(grid.inside)
-        total = self.bias(number, "b1")[passes]
+        total = self.bias(number, "b1", passes)
         maps = torch.from_numpy(grid.maps(own.shape[1], np.float32)).index_copy(0, inside, own)
         for which, offsets in enumerate(around(number)):
             rows = (passes == which).nonzero().flatten()
@@ -161,7 +163,7 @@ class FloatContextModel(nn.Module, ContextLayers[Tensor]):
             return cost
         groups, order = (first[going] - 1).sort()
         going = going[order]
-        logits = self.member_logits(number, hidden[going], groups)
+        logits = self.member_logits(number, hidden.index_select(0, going), groups)
         return cost.index_add(0, going, F.cross_entropy(logits / UNIT, member[going], reduction="none"))
 
     def product(self, inputs: Tensor, layer: int, name: str, row: Row = None) -> Tensor:
@@ -188,11 +190,12 @@ class FloatContextModel(nn.Module, ContextLayers[Tensor]):
         return value + ((value + 0.5).floor() - value).detach()
 
     def clamp(self, values: Tensor) -> Tensor:
-        return values.clamp(0, ACTIVATION_MAX)
+        # Many rounded activations are 0, and hardtanh has no gradient at its limits.
+        return F.hardtanh(values, -_NOTHING, ACTIVATION_MAX)
 
     def _round(self, value: Tensor, limit: int | None = None) -> Tensor:
         if limit is not None:
-            value = value.clamp(-limit, limit)
+            value = F.hardtanh(value, -limit, limit)
         return value + (value.round() - value).detach() if self.rounding else value
 
     @torch.no_grad()
@@ -224,7 +227,8 @@ def _gathered(maps: Tensor, places: Tensor, steps: np.ndarray) -> Tensor:
 
 
 def _clamped(maps: Tensor) -> Tensor:
-    return maps.clamp(-ACTIVATION_MAX, ACTIVATION_MAX)
+    # As `clamp`, but its gradient is faster.
+    return F.hardtanh(maps, -ACTIVATION_MAX, ACTIVATION_MAX)
 
 
 def train_context(
