@@ -195,7 +195,7 @@ class FloatContextModel(nn.Module, ContextLayers[Tensor]):
 
     def _round(self, value: Tensor, limit: int | None = None) -> Tensor:
         if limit is not None:
-            value = F.hardtanh(value, -limit, limit)
+            value = _clamped(value, limit)
         return value + (value.round() - value).detach() if self.rounding else value
 
     @torch.no_grad()
@@ -226,9 +226,9 @@ def _gathered(maps: Tensor, places: Tensor, steps: np.ndarray) -> Tensor:
     return maps.index_select(0, numbers.flatten()).view(len(places), len(steps) * maps.shape[1])
 
 
-def _clamped(maps: Tensor) -> Tensor:
+def _clamped(values: Tensor, limit: int = ACTIVATION_MAX) -> Tensor:
     # As `clamp`, but its gradient is faster.
-    return F.hardtanh(maps, -ACTIVATION_MAX, ACTIVATION_MAX)
+    return F.hardtanh(values, -limit, limit)
 
 
 def train_context(
