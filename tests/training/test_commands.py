@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.support.pictures import scene
 from tests.training.test_trainer import RECIPE
@@ -63,3 +64,16 @@ def test_a_run_folder_that_cannot_be_made_is_named(folder: Path, capfd: pytest.C
     code, lines = train(capfd, "--out", "recipe.json/run")
     assert code == 7
     assert lines[-1].startswith("vqcodec: recipe.json")
+
+
+def test_compiling_needs_a_compiler(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert train(capfd, "--compile") == (
+        2,
+        [
+            "vqcodec: --compile needs a C++ compiler, and there is no no-such-compiler; CXX can name another",
+        ],
+    )

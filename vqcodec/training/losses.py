@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqcodec.training.compiled import compilable
 from vqcodec.training.perceptual import distance, texture_distance
 
 # Edges in pixels of the cells of `lattice_error`, which are the steps of the generator, and how many cells a window has
@@ -143,6 +144,7 @@ def picture_losses(rendering: Rendering, weights: Mapping[str, Weight]) -> tuple
     return total, parts
 
 
+@compilable
 def structure(decoded: Tensor, pictures: Tensor) -> Tensor:
     """MS-SSIM (N,) (Wang et al. 2003) without its finest scale, which has the least weight and takes the most time.
 
@@ -171,6 +173,7 @@ def structure(decoded: Tensor, pictures: Tensor) -> Tensor:
     return (total / sum(SCALES)).exp().mean(1)
 
 
+@compilable
 def lattice_error(error: Tensor) -> Tensor:
     """Mean absolute error (N,) of what repeats every 4 pixels, of what repeats every 8, and every 16, summed.
 

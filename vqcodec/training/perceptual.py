@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqcodec.training.compiled import compilable
+
 
 class EfficientNetFeatures(nn.Module):
     """EfficientNet-lite0 (ImageNet), batch norm folded into its convolutions, tapped at several depths.
@@ -122,6 +124,7 @@ def shifted(pictures: Tensor, down: int, right: int, margin: int = MARGIN) -> Te
     return pictures[..., down : down + height, right : right + width]
 
 
+@compilable
 def distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     """Distance (N,) between the features of two sets of pictures."""
     parts = []
@@ -134,6 +137,7 @@ def distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     return torch.stack(parts).mean(0)
 
 
+@compilable
 def texture_distance(features: Sequence[Tensor], targets: Sequence[Tensor], window: int = 4) -> Tensor:
     """Distance (N,) between the statistics of the features of two sets of pictures.
 

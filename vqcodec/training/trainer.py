@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from vqcodec.model import VQGAN
 from vqcodec.runtime.device import autocast, channels_last
-from vqcodec.training import checkpoint, distributed
+from vqcodec.training import checkpoint, compiled, distributed
 from vqcodec.training.balancer import AdversarialBalancer
 from vqcodec.training.checkpoint import CHECKPOINT, FIDELITY
 from vqcodec.training.codebook import CodebookLearner
@@ -76,6 +76,8 @@ class Trainer:
         self.out = out
         self.model = channels_last(VQGAN(config.model), self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
+        for network in (self.model.encoder, self.model.generator):
+            compiled.prepare(network)
         self.generator = torch.Generator()
         self.viewer = Viewer(self.device, self.generator)
         discriminator = FeatureDiscriminator(self.viewer.perceptual.features.channels)

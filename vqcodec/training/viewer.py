@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from vqcodec.evaluation.metrics.stlpips import STLPIPS
 from vqcodec.runtime.device import autocast, channels_last
 from vqcodec.training.balancer import TYPICAL, TYPICAL_DISTANCE, RateBalancer
+from vqcodec.training.compiled import compilable
 from vqcodec.training.config import Phase
 from vqcodec.training.losses import Rendering
 from vqcodec.training.perceptual import PerceptualDistance, distance, shifted
@@ -42,6 +44,10 @@ class Viewer:
         # It takes several times as long as the codec, so only phases with its loss load it.
         return channels_last(STLPIPS("vgg"), self._device)
 
+    @cached_property
+    def _stlpips_features(self) -> Callable[[Tensor], list[Tensor]]:
+        return compilable(self._stlpips.features)
+
     def __call__(self, phase: Phase, decoded: Tensor, pictures: Tensor, rate: Tensor) -> Rendering:
         """Features of a share of the crops if any loss of the phase needs these, and weights.
 
@@ -69,16 +75,12 @@ class Viewer:
 
     def _stlpips_distance(self, seen: Tensor, original: Tensor) -> Tensor:
         """ST-LPIPS (n,). Its gradient stays small where a picture has next to no features."""
-        trunk = self._stlpips
+        look = self._stlpips_features
         with autocast(self._device):
             with torch.no_grad():
-                wanted = trunk.features(original)
-            features = trunk.features(seen)
-        total = torch.zeros(len(seen), device=self._device)
-        for got, want, weights in zip(features, wanted, trunk.channel_weights, strict=True):
-            difference = _unit_vectors(got.float()) - _unit_vectors(want.float())
-            total = total + (difference.square() * weights).sum(1).mean((1, 2))
-        return total
+                wanted = look(original)
+            features = look(seen)
+        return _weighted_distance(features, wanted, list(self._stlpips.channel_weights))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -88,6 +90,17 @@ class Viewer:
         """Continue from what `state_dict` returned."""
         self.rates.usual.copy_(state["usual"])
         self.seen_rates.usual.copy_(state["usual_distance"])
+
+
+@compilable
+def _weighted_distance(
+    features: Sequence[Tensor], targets: Sequence[Tensor], channel_weights: Sequence[Tensor]
+) -> Tensor:
+    total = features[0].new_zeros(len(features[0]), dtype=torch.float32)
+    for got, want, weights in zip(features, targets, channel_weights, strict=True):
+        difference = _unit_vectors(got.float()) - _unit_vectors(want.float())
+        total = total + (difference.square() * weights).sum(1).mean((1, 2))
+    return total
 
 
 def _unit_vectors(features: Tensor) -> Tensor:
