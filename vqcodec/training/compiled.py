@@ -30,7 +30,9 @@ def enable(enabled: bool = True) -> None:
         raise ValueError(f"--compile needs a C++ compiler, and there is no {compiler}; CXX can name another")
     _enabled = enabled
     # A generator's gradient is taken twice in adversarial phases, so the first time must not overwrite what it needs.
-    functorch_config.donated_buffer = False
+    # torch does so from 2.6 on.
+    if hasattr(functorch_config, "donated_buffer"):
+        functorch_config.donated_buffer = False
 
 
 def compilable(function: Callable[_Given, _Returned]) -> Callable[_Given, _Returned]:
