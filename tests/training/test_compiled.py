@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,9 +19,7 @@ from vqcodec.training.losses import structure
 from vqcodec.training.perceptual import texture_distance
 from vqcodec.training.trainer import Trainer
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which(os.environ.get("CXX", "g++")), reason="there is no C++ compiler"
-)
+pytestmark = pytest.mark.skipif(not shutil.which(compiled.compiler()), reason="there is no C++ compiler")
 
 # The gradient through the generator is taken twice. Compiling takes long, so there are few losses.
 PHASE = Phase("adversarial", 2, crop=32, batch=4, adversarial=0.5, discriminator_start=1, losses={"mse": 1.0})

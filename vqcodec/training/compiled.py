@@ -18,6 +18,11 @@ _Returned = TypeVar("_Returned")
 _enabled = False
 
 
+def compiler() -> str:
+    """Name of the C++ compiler that torch calls."""
+    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+
+
 def enable(enabled: bool = True) -> None:
     """Let all functions that are `compilable` run compiled from now on, in the whole process, or no longer.
 
@@ -25,9 +30,9 @@ def enable(enabled: bool = True) -> None:
         ValueError: there is no C++ compiler, which computing on a CPU needs.
     """
     global _enabled
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if enabled and not torch.cuda.is_available() and not shutil.which(compiler):
-        raise ValueError(f"--compile needs a C++ compiler, and there is no {compiler}; CXX can name another")
+    name = compiler()
+    if enabled and not torch.cuda.is_available() and not shutil.which(name):
+        raise ValueError(f"--compile needs a C++ compiler, and there is no {name}; CXX can name another")
     _enabled = enabled
     # A generator's gradient is taken twice in adversarial phases, so the first time must not overwrite what it needs.
     # torch does so from 2.6 on.

@@ -80,7 +80,7 @@ class Viewer:
             with torch.no_grad():
                 wanted = look(original)
             features = look(seen)
-        return _weighted_distance(features, wanted, list(self._stlpips.channel_weights))
+        return _weighted_distance(features, wanted, self._stlpips.channel_weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
