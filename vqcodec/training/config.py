@@ -107,6 +107,8 @@ class TrainConfig:
             move so fast that an average over 1000 steps is 2 dB worse than the weights themselves.
         validate_every: steps between validations.
         save_every: steps between checkpoints.
+        revive_every: steps of a phase, from its first, between looks for units that hardly ever fire, which then
+            get new weights.
     """
 
     model: ModelConfig
@@ -115,6 +117,7 @@ class TrainConfig:
     ema: float = 0.99
     validate_every: int = 2000
     save_every: int = 250
+    revive_every: int = 1000
 
     @property
     def steps(self) -> int:

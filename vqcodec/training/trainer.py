@@ -26,6 +26,7 @@ from vqcodec.training.grow import grow
 from vqcodec.training.log import METRICS, VALIDATION, TrainingLog, append_row, drop_rows_after
 from vqcodec.training.losses import picture_losses
 from vqcodec.training.optim import optimisers_of, set_learning_rate
+from vqcodec.training.revive import Reviver
 from vqcodec.training.step import ForwardPass
 from vqcodec.training.validation import Validator
 from vqcodec.training.viewer import Viewer
@@ -88,6 +89,7 @@ class Trainer:
         self.learners = [CodebookLearner(quantizer) for quantizer in self.model.quantizers]
         self.parameters = [*self.model.encoder.parameters(), *self.model.generator.parameters()]
         self.optimisers = optimisers_of(self.parameters)
+        self.reviver = Reviver(self.model, self.average, self.optimisers)
         self.step = 0
         self.skipped = 0
         self.seconds = 0.0
@@ -140,6 +142,8 @@ class Trainer:
             self.keep_fidelity()
         if phase.aside and not done:
             self.branch = copy.deepcopy(self.weights())
+        if self.step and done % self.config.revive_every == 0:
+            self.reviver(phase, self.crops, (self.config.seed, self.step))
         lr = phase.learning_rate(done)
         set_learning_rate(self.optimisers, lr)
 
@@ -265,6 +269,7 @@ class Trainer:
         row |= self.log.row() | {
             "skipped": self.skipped,
             "restarts": sum(learner.restarts for learner in self.learners),
+            "revived": self.reviver.revived,
         }
         if distributed.rank() == 0:
             append_row(self.out / METRICS, row)
@@ -291,6 +296,7 @@ class Trainer:
             "step": self.step,
             "skipped": self.skipped,
             "seconds": self.seconds,
+            "revived": self.reviver.revived,
             "balance": self.balancer.scale,
             "window": self.log.window,
             "assignments": self.log.assignments,
@@ -314,6 +320,7 @@ class Trainer:
         self.step = state["step"]
         self.skipped = state["skipped"]
         self.seconds = state["seconds"]
+        self.reviver.revived = state.get("revived", 0)
         self.balancer.scale = state["balance"]
         self.log.window = state["window"]
         self.log.assignments = state["assignments"]
