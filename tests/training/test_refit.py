@@ -87,7 +87,7 @@ def test_a_model_of_this_family_is_given_another_context_model(photographs: Path
     file = load_model(once)
     assert file.notes["steps"] == "7"
     assert float(file.notes["bits_context"]) > 0
-    again = load_model(trained(once, photographs, steps=5))
+    again = load_model(trained(once, photographs, steps=10))
     # What has been put in order stays as it is.
     for one, other in zip(file.codebooks, again.codebooks, strict=True):
         assert np.array_equal(one.codebooks, other.codebooks)

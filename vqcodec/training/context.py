@@ -263,7 +263,8 @@ def train_context(
     weights = crop_weights(pool)
     # Weight decay costs bits where contexts tell much, in plain pictures most.
     optimiser = torch.optim.Adam(context.parameters(), lr=lr, betas=(0.9, 0.95), foreach=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, steps, pct_start=0.1)
+    # A cycle of fewer steps has no room for its rise.
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, max(steps, 20), pct_start=0.1)
     bar = tqdm(range(steps), desc="context model", unit="step", disable=None)
     for step in bar:
         rows = torch.from_numpy(rng.choice(len(pool), min(batch, len(pool)), replace=False))
