@@ -108,7 +108,7 @@ class TrainConfig:
         validate_every: steps between validations.
         save_every: steps between checkpoints.
         revive_every: steps of a phase, from its first, between looks for units that hardly ever fire, which then
-            get new weights.
+            get new weights; 0 for never.
     """
 
     model: ModelConfig

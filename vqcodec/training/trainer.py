@@ -142,7 +142,8 @@ class Trainer:
             self.keep_fidelity()
         if phase.aside and not done:
             self.branch = copy.deepcopy(self.weights())
-        if self.step and done % self.config.revive_every == 0:
+        every = self.config.revive_every
+        if every and self.step and done % every == 0:
             self.reviver(phase, self.crops, (self.config.seed, self.step))
         lr = phase.learning_rate(done)
         set_learning_rate(self.optimisers, lr)
