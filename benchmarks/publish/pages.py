@@ -9,7 +9,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -161,8 +161,10 @@ def training_sentence(_: Sequence[Curve]) -> str:
     """How long the released model was trained, from its training log."""
     phases = _phases()
     total = sum(hours for _, hours in phases)
-    name, last = phases[-1]
-    share = f", the last {last:.1f} of them adversarial" if name.startswith("adversarial") else ""
+    last = sum(
+        hours for _, hours in takewhile(lambda phase: phase[0].startswith("adversarial"), phases[::-1])
+    )
+    share = f", the last {last:.1f} of them adversarial" if last else ""
     return f"These weights saw {total:.1f} hours of training on one or two CPU cores{share}; training continues.\n"
 
 
