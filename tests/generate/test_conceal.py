@@ -74,7 +74,8 @@ def test_it_is_made_up_the_same_way_each_time(codec: Codec, data: bytes) -> None
     assert planes_of(codec, damaged) == planes_of(codec, damaged)
 
 
-def test_stages_before_the_damage_are_kept(codec: Codec, data: bytes) -> None:
+def test_stages_before_the_damage_are_kept(codec: Codec, image: Image.Image) -> None:
+    data = in_tiles(codec, image, 75, 3)
     whole, planes = codec.unpack(data), planes_of(codec, destroyed(data, 2, stage=2))
     changed = differs(planes, whole)
     assert not changed[:2].any()
